@@ -14,6 +14,9 @@ const chat = await start_server('--subprotocol', 'chat');
 const pages = http.createServer((request, response) => response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>peers</title>'));
 pages.listen(0, '127.0.0.1');
 await once(pages, 'listening');
+const origin = `http://127.0.0.1:${pages.address().port}`;
+const ours = await start_server('--origin', origin);
+const theirs = await start_server('--origin', 'http://example.test');
 
 // playwright gives the browser a fresh profile and removes it afterwards.
 const browser = await chromium.launch({
@@ -73,7 +76,7 @@ async function new_page() {
   const context = await browser.newContext();
   await context.addInitScript(page_helpers);
   const page = await context.newPage();
-  await page.goto(`http://127.0.0.1:${pages.address().port}/`);
+  await page.goto(`${origin}/`);
   return page;
 }
 
@@ -200,6 +203,13 @@ const attempt = async ({ url, offer }) => {
 await in_page('another subprotocol offered', refused, attempt, { url: chat.url, offer: ['other'] });
 await in_page('a subprotocol offered to a server without one', refused, attempt, { url, offer: ['chat'] });
 
+await in_page('H34 a page whose origin is allowed', 'same', async (url) => {
+  const talk = new Conversation(url);
+  await talk.opened;
+  return echoed(talk, 'hello');
+}, ours.url);
+await in_page('H34 a page whose origin is not allowed', refused, attempt, { url: theirs.url, offer: [] });
+
 // Cookies do not know ports, so the page's go to echo_server as well: 4 KiB each.
 const cookies_then = async (count, action, argument) => {
   const page = await new_page();
@@ -240,6 +250,7 @@ if (options.deflate)
     return [await echoed(talk, prose), await echoed(talk, prose.slice(5)), await echoed(talk, new TextEncoder().encode(prose)), await echoed(talk, '')];
   }, url);
 
-await check('the servers have survived all this', [true, true, true], async () => [server, small, chat].map(({ alive }) => alive()));
+await check('the servers have survived all this', [true, true, true, true, true],
+  async () => [server, small, chat, ours, theirs].map(({ alive }) => alive()));
 await browser.close();
 finish();

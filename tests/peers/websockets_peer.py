@@ -286,6 +286,11 @@ async def echo_client_checks():
 
     await check("echo_client, replies in fragments after pings", clean("hello\n"), lambda: talk("hello\n", in_fragments))
 
+    # Each side's kernel buffers fill up unless the client reads while it still has lines to send.
+    lines = 40 * (some_text(MiB) + "\n")
+    await check("echo_client, 40 MiB of lines to a server that reads only as fast as it is read from", clean(lines),
+                lambda: talk(lines, max_queue=1, write_limit=65536))
+
     async def answered(code, reason):
         ends = []
 

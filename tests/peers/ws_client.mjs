@@ -212,9 +212,9 @@ await check('H26 cookies of 4 KiB', text('hello'),
   () => talk((peer) => peer.echo('hello'), server.url, [], { headers: { Cookie: `c=${'c'.repeat(4094)}` } }));
 await check('a target with path and query', text('hello'), () => talk((peer) => peer.echo('hello'), `${server.url}/some/path?with=query&x=%20`));
 
-function refusal(path, how) {
+function refusal(how, url = server.url) {
   return new Promise((resolve) => {
-    const ws = new WebSocket(server.url + path, [], how);
+    const ws = new WebSocket(url, [], how);
     ws.on('unexpected-response', (request, response) => (resolve(response), response.resume(), request.destroy()));
     ws.on('open', () => (resolve({ statusCode: 'opened' }), ws.terminate()));
     ws.on('error', (error) => resolve({ statusCode: error.message }));
@@ -222,15 +222,20 @@ function refusal(path, how) {
 }
 await check('H10 version 8', [426, '13'],
   async () => {
-    const { statusCode, headers } = await refusal('/', { protocolVersion: 8 });
+    const { statusCode, headers } = await refusal({ protocolVersion: 8 });
     return [statusCode, headers['sec-websocket-version']];
   });
 await check('H26 a head over the limit', 431,
-  async () => (await refusal('/', { headers: { Cookie: `c=${'c'.repeat(20000)}` } })).statusCode);
+  async () => (await refusal({ headers: { Cookie: `c=${'c'.repeat(20000)}` } })).statusCode);
 await check('H01 POST', 405,
-  async () => (await refusal('/', {
+  async () => (await refusal({
     finishRequest: (request) => ((request.method = 'POST'), request.setHeader('Content-Length', 0), request.end()),
   })).statusCode);
+const fenced = await start_server('--origin', 'https://example.test');
+await check('H34 the origin that is allowed', text('hello'),
+  () => talk((peer) => peer.echo('hello'), fenced.url, [], { origin: 'https://example.test' }));
+for (const origin of ['https://example.test.evil', 'http://example.test', 'https://example.test:444', 'null'])
+  await check(`H34 the origin ${origin} that is not`, 403, async () => (await refusal({ origin }, fenced.url)).statusCode);
 await check('H04b a page request gets an HTTP answer', 'answered and closed',
   () => new Promise((resolve, reject) => {
     http.get({ port: server.port, host: '127.0.0.1', agent: false, headers: { Connection: 'close' } }, (response) => {
@@ -279,6 +284,7 @@ if (options.deflate) {
 
 // ---- afterwards
 
-await check('the servers have survived all this', [true, true, true], async () => [server, small, chat].map(({ alive }) => alive()));
+await check('the servers have survived all this', [true, true, true, true],
+  async () => [server, small, chat, fenced].map(({ alive }) => alive()));
 await check('and the first one still echoes', text('hello'), () => talk((peer) => peer.echo('hello')));
 finish();
