@@ -1,0 +1,114 @@
+// wscodec: layer 4, keepalive: every deadline of the rule table (T01-T07). Time is an argument: microseconds, monotonic,
+// any epoch. It is kept as the last `tick` told it; what happens between two ticks happens at the earlier one's time.
+#pragma once
+
+#include <cstdint>
+
+#include "config.hpp"
+#include "options.hpp"
+
+WSCODEC_TYPES_BEGIN
+
+/// What has come due.
+enum class due : std::uint8_t { nothing, ping, handshake_timeout, close_timeout, pong_timeout, idle_timeout, write_timeout };
+
+/// What the deadlines must know of their connection at a tick.
+struct activity {
+  bool handshaking = false;     ///< the opening handshake has begun and is not finished
+  bool ending = false;          ///< our Close or rejection is out, or a failure happened; the transport is still there
+  bool open = false;            ///< messages may be sent
+  bool output_waits = false;    ///< there are bytes the transport has not taken
+  std::uint64_t received = 0;   ///< bytes so far
+  std::uint64_t sent = 0;       ///< bytes so far that the transport took
+};
+
+/// No deadline at all.
+inline constexpr std::uint64_t never = ~std::uint64_t{0};
+
+/// The clock of one connection.
+struct keepalive {
+  std::uint64_t now = 0;
+  std::uint64_t phase_since = 0;     ///< handshaking or ending began
+  std::uint64_t received_at = 0;
+  std::uint64_t sent_at = 0;
+  std::uint64_t stuck_since = 0;     ///< output waits and none was taken
+  std::uint64_t pinged_at = 0;       ///< when our last ping was sent
+  std::uint64_t round_trip = 0;      ///< of the last answered ping; 0: none yet
+  std::uint32_t seen_received = 0;   ///< counters at the last look, enough to see a change
+  std::uint32_t seen_sent = 0;
+  bool started = false;
+  bool was_handshaking = false;
+  bool was_ending = false;
+  bool pinged = false;               ///< a ping of ours is unanswered since `pinged_at`
+};
+
+WSCODEC_TYPES_END
+
+WSCODEC_DETAIL_BEGIN
+
+constexpr std::uint64_t later(std::uint64_t since, std::uint64_t by) noexcept {
+  return by == 0 ? never : since > never - by ? never : since + by;
+}
+
+/// Sees what happened since the last look; it happened at `k.now`.
+constexpr void observe(keepalive& k, const activity& a) noexcept {
+  const auto received = static_cast<std::uint32_t>(a.received);
+  const auto sent = static_cast<std::uint32_t>(a.sent);
+  if (received != k.seen_received) k.received_at = k.now;
+  if (sent != k.seen_sent) k.sent_at = k.now;
+  if (!a.output_waits || sent != k.seen_sent) k.stuck_since = k.now;
+  if (a.handshaking != k.was_handshaking || a.ending != k.was_ending) k.phase_since = k.now;
+  k.seen_received = received;
+  k.seen_sent = sent;
+  k.was_handshaking = a.handshaking;
+  k.was_ending = a.ending;
+}
+
+/// When each deadline falls due, the earliest first in importance.
+constexpr std::uint64_t deadline(const keepalive& k, const activity& a, const options& opt, due what) noexcept {
+  const std::uint64_t last = k.received_at > k.sent_at ? k.received_at : k.sent_at;
+  switch (what) {
+    case due::handshake_timeout: return a.handshaking ? later(k.phase_since, opt.handshake_timeout) : never;
+    case due::close_timeout: return a.ending ? later(k.phase_since, opt.close_timeout) : never;
+    case due::write_timeout: return a.output_waits ? later(k.stuck_since, opt.write_timeout) : never;
+    case due::pong_timeout: return a.open && k.pinged ? later(k.pinged_at, opt.pong_timeout) : never;
+    case due::idle_timeout: return a.open ? later(k.received_at, opt.idle_timeout) : never;
+    case due::ping: return a.open && !k.pinged ? later(last, opt.ping_interval) : never;
+    case due::nothing: break;
+  }
+  return never;
+}
+
+inline constexpr due all_dues[] = {due::write_timeout, due::handshake_timeout, due::close_timeout,
+                                   due::pong_timeout,  due::idle_timeout,      due::ping};
+
+WSCODEC_DETAIL_END
+
+WSCODEC_FUNCTIONS_BEGIN
+
+/// Moves the clock to `now` (never back, T06) and says what has come due; call again until nothing is.
+[[nodiscard]] constexpr due tick(keepalive& k, std::uint64_t now, const activity& a, const options& opt) noexcept {
+  if (!k.started) {
+    k.started = true;
+    k.now = k.phase_since = k.received_at = k.sent_at = k.stuck_since = now;
+  }
+  detail::observe(k, a);
+  if (now > k.now) k.now = now;
+  for (const due what : detail::all_dues)
+    if (detail::deadline(k, a, opt, what) <= k.now) return what;
+  return due::nothing;
+}
+
+/// The time at which `tick` should be called at the latest; `never` if nothing is awaited.
+[[nodiscard]] constexpr std::uint64_t next_deadline(keepalive& k, const activity& a, const options& opt) noexcept {
+  if (!k.started) return 0;
+  detail::observe(k, a);
+  std::uint64_t earliest = never;
+  for (const due what : detail::all_dues) {
+    const std::uint64_t at = detail::deadline(k, a, opt, what);
+    if (at < earliest) earliest = at;
+  }
+  return earliest;
+}
+
+WSCODEC_FUNCTIONS_END
