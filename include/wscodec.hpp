@@ -1,0 +1,6 @@
+// wscodec: a WebSocket codec without I/O. Everything but the headers that need a library or the system:
+// include `wscodec/system_entropy.hpp` besides for a source of masking keys.
+#pragma once
+
+#include "wscodec/connection.hpp"
+#include "wscodec/session.hpp"

@@ -1,0 +1,256 @@
+// wscodec: layer 7, inside session: the output, and time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "session_state.hpp"
+
+WSCODEC_TYPES_BEGIN
+
+/// A piece of output for a gather write.
+struct slice {
+  const char* data = nullptr;
+  std::size_t size = 0;
+};
+
+/// A filled buffer that `take_output` hands out, or a spare one that it takes in exchange. Its memory comes from the
+/// session's allocator and goes back by the next `take_output` or by `free_buffer`.
+struct output_buffer {
+  char* data = nullptr;
+  std::size_t size = 0;
+  std::size_t capacity = 0;
+};
+
+WSCODEC_TYPES_END
+
+WSCODEC_DETAIL_BEGIN
+
+inline std::string_view output_front(const session_state& s) noexcept {
+  if (s.lent == nullptr || s.lent->done == s.lent->end) return s.queue.view();
+  const borrowed& item = s.lent->items()[s.lent->done];
+  return item.before == 0 ? std::string_view{item.data, item.size} : s.queue.view().substr(0, item.before);
+}
+
+inline std::size_t gather_output(const session_state& s, std::span<slice> to) noexcept {
+  std::size_t n = 0;
+  std::size_t at = s.queue.begin;
+  const auto add = [&](const char* data, std::size_t size) {
+    if (size != 0) to[n++] = {data, size};
+  };
+  const std::size_t items = s.lent != nullptr ? s.lent->end : 0;
+  for (std::size_t i = s.lent != nullptr ? s.lent->done : 0; i < items && n < to.size(); ++i) {
+    const borrowed& item = s.lent->items()[i];
+    add(s.queue.data + at, item.before);
+    at += item.before;
+    if (n == to.size()) return n;
+    add(item.data, item.size);
+  }
+  if (n < to.size()) add(s.queue.data + at, s.queue.end - at);
+  return n;
+}
+
+inline void consume(session_state& s, std::size_t n) noexcept {
+  s.sent += n;
+  while (s.lent != nullptr && s.lent->done != s.lent->end) {
+    borrowed& item = s.lent->items()[s.lent->done];
+    const std::size_t queued = n < item.before ? n : item.before;
+    item.before -= queued;
+    s.lent->queued_before -= queued;
+    s.queue.begin += queued;
+    n -= queued;
+    if (item.before != 0) break;
+    const std::size_t taken = n < item.size ? n : item.size;
+    item.data += taken;
+    item.size -= taken;
+    s.lent->bytes -= taken;
+    n -= taken;
+    if (item.size != 0) break;
+    ++s.lent->done;
+  }
+  s.queue.begin += n < s.queue.size() ? n : s.queue.size();
+  if (s.queue.begin == s.queue.end) s.queue.begin = s.queue.end = 0;
+  watch_water(s);
+  queue_owed(s);
+}
+
+inline error session_send(session_state& s, opcode op, std::string_view payload, bool last) noexcept {
+  if (payload.size() > ~std::size_t{0} / 4) return error::out_of_memory;
+  return queue_up(s, payload.size() + max_frame_head,
+                  [&](output& out) { return send(s.conn, out, op, payload, last); });
+}
+
+/// Room for one more borrowed payload.
+inline bool grow_lent(session_state& s) noexcept {
+  if (s.lent != nullptr && s.lent->end < s.lent->capacity) return true;
+  if (s.lent != nullptr && s.lent->given > s.lent->capacity / 2) {
+    std::memmove(s.lent->items(), s.lent->items() + s.lent->given, (s.lent->end - s.lent->given) * sizeof(borrowed));
+    s.lent->done -= s.lent->given;
+    s.lent->end -= s.lent->given;
+    s.lent->given = 0;
+    return true;
+  }
+  const std::size_t old = s.lent != nullptr ? s.lent->capacity : 0;
+  const std::size_t capacity = old != 0 ? old * 2 : 4;
+  const auto bytes = [](std::size_t items) { return items != 0 ? sizeof(borrowed_list) + items * sizeof(borrowed) : 0; };
+  void* const memory = reallocate(s.memory, s.lent, bytes(old), bytes(capacity));
+  if (memory == nullptr) return false;
+  auto* const list = static_cast<borrowed_list*>(memory);
+  if (old == 0) *list = {};
+  list->capacity = capacity;
+  s.lent = list;
+  return true;
+}
+
+inline void free_lent(session_state& s) noexcept {
+  if (s.lent != nullptr) release(s.memory, s.lent, sizeof(borrowed_list) + s.lent->capacity * sizeof(borrowed));
+  s.lent = nullptr;
+}
+
+inline error send_borrowed(session_state& s, opcode op, std::string_view payload, void* token) noexcept {
+  connection_state& c = s.conn;
+  if (!grow_lent(s)) return error::out_of_memory;
+  borrowed_list& list = *s.lent;
+  borrowed item{0, payload.data(), payload.size(), token};
+  if (c.self == role::client) {
+    // A client must mask, so it copies; the payload is free again at once.
+    if (const error why = session_send(s, op, payload, true); why != error::none) return why;
+    item.size = 0;
+  } else {
+    std::uint8_t utf8 = 0;
+    if (const error why = check_sent_text(c, op, payload, true, utf8); why != error::none) return why;
+    std::uint32_t key = 0;
+    const error why = queue_up(s, max_frame_head, [&](output& out) { return send_head(c, out, op, payload.size(), true, key); });
+    if (why != error::none) return why;
+  }
+  item.before = s.queue.size() - list.queued_before;
+  list.queued_before += item.before;
+  list.bytes += item.size;
+  list.items()[list.end++] = item;
+  watch_water(s);
+  return error::none;
+}
+
+/// Gives back a token whose payload was sent; false when there is none.
+inline bool returned(session_state& s, void*& token) noexcept {
+  if (s.lent == nullptr || s.lent->given == s.lent->done) return false;
+  token = s.lent->items()[s.lent->given++].token;
+  if (s.lent->given == s.lent->end) s.lent->given = s.lent->done = s.lent->end = 0;
+  return true;
+}
+
+/// Hands out the queue; borrowed payloads stay behind, with what is queued after them.
+inline output_buffer take_output(session_state& s, output_buffer spare) noexcept {
+  buffer next;
+  next.data = spare.data;
+  next.capacity = spare.capacity;
+  const bool lending = s.lent != nullptr && s.lent->done != s.lent->end;
+  const std::size_t front = lending ? s.lent->items()[s.lent->done].before : s.queue.size();
+  const std::size_t rest = s.queue.size() - front;
+  // What comes after the borrowed payload moves to the other buffer; without memory for it nothing is handed out.
+  if (rest != 0 && (!make_room(s, next, rest))) {
+    release(s.memory, next.data, next.capacity);
+    return {};
+  }
+  if (rest != 0) std::memcpy(next.data, s.queue.data + s.queue.begin + front, rest);
+  next.end = rest;
+  if (s.queue.begin != 0 && front != 0) std::memmove(s.queue.data, s.queue.data + s.queue.begin, front);
+  const output_buffer filled{s.queue.data, front, s.queue.capacity};
+  s.queue = next;
+  if (lending) {
+    s.lent->items()[s.lent->done].before = 0;
+    s.lent->queued_before -= front;
+  }
+  s.sent += front;
+  watch_water(s);
+  queue_owed(s);
+  return filled;
+}
+
+inline transport session_wants(const session_state& s) noexcept {
+  if (s.dropped) return transport::drop;
+  const transport wish = wants(s.conn);
+  return wish != transport::keep && buffered(s) != 0 ? transport::flush : wish;
+}
+
+// ---- time ----
+
+inline activity activity_of(const session_state& s) noexcept {
+  const connection_state& c = s.conn;
+  const bool before = c.phase == phase::head || c.phase == phase::deciding || c.phase == phase::body;
+  activity a;
+  a.handshaking = before && c.closing == close_state::open && !s.dropped;
+  a.ending = c.closing != close_state::open && !s.dropped;
+  a.open = c.phase == phase::frames && c.closing == close_state::open;
+  a.output_waits = buffered(s) != 0 && !s.dropped;
+  a.received = c.offset;
+  a.sent = s.sent;
+  return a;
+}
+
+inline error session_ping(session_state& s) noexcept {
+  char payload[4];
+  store_big(payload, s.ping_number + 1);
+  const error why = queue_up(s, 32, [&](output& out) { return send_control(s.conn, out, opcode::ping, {payload, 4}); });
+  if (why != error::none) return why;
+  ++s.ping_number;
+  if (!s.clock.pinged) s.clock.pinged_at = s.clock.now;
+  s.clock.pinged = true;
+  return error::none;
+}
+
+inline event session_tick(session_state& s, std::uint64_t now) noexcept {
+  connection_state& c = s.conn;
+  for (;;) {
+    const due what = tick(s.clock, now, activity_of(s), *c.opt);
+    error why = error::none;
+    switch (what) {
+      case due::nothing: return {};
+      case due::ping:
+        if (session_ping(s) != error::none) return {};
+        continue;
+      case due::handshake_timeout: why = error::handshake_timeout; break;
+      case due::pong_timeout: why = error::pong_timeout; break;
+      case due::idle_timeout: why = error::idle_timeout; break;
+      case due::close_timeout:
+        why = error::close_timeout;
+        s.dropped = true;
+        break;
+      case due::write_timeout:
+        why = error::write_timeout;
+        s.dropped = true;
+        break;
+    }
+    const bool news = reads(c.closing);
+    const event ev = fail_from_outside(c, why);
+    s.message.end = s.message_given ? s.message.end : 0;
+    queue_owed(s);
+    if (news) return ev;
+  }
+}
+
+/// Gives back all memory that holds nothing.
+inline void release_memory(session_state& s) noexcept {
+  const connection_state& c = s.conn;
+  if (s.message_given || s.message.end == 0) {
+    s.message_given = false;
+    free_buffer(s, s.message);
+  }
+  if (s.input.size() == 0) free_buffer(s, s.input);
+  if (s.queue.size() == 0) free_buffer(s, s.queue);
+  if (s.lent != nullptr && s.lent->given == s.lent->end) free_lent(s);
+  if (c.scratch_used == 0 && !c.pong_owed) free_scratch(s);
+}
+
+inline void free_everything(session_state& s) noexcept {
+  free_buffer(s, s.message);
+  free_buffer(s, s.input);
+  free_buffer(s, s.queue);
+  free_lent(s);
+  free_scratch(s);
+}
+
+WSCODEC_DETAIL_END

@@ -1,0 +1,328 @@
+// wscodec: layer 7, inside session: its state, and receiving.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "../allocator.hpp"
+#include "../bytes.hpp"
+#include "../config.hpp"
+#include "../event.hpp"
+#include "../keepalive.hpp"
+#include "../options.hpp"
+#include "connection_frames.hpp"
+#include "connection_send.hpp"
+
+WSCODEC_TYPES_BEGIN
+
+namespace detail {
+
+/// Memory that grows: [begin, end) is in use. `0 <= begin <= end <= capacity`.
+struct buffer {
+  char* data = nullptr;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::size_t capacity = 0;
+
+  [[nodiscard]] WSCODEC_INLINE std::size_t size() const noexcept { return end - begin; }
+  [[nodiscard]] WSCODEC_INLINE std::string_view view() const noexcept { return {data + begin, end - begin}; }
+};
+
+/// A payload of the caller's that waits in the output, after `before` bytes of the queue.
+struct borrowed {
+  std::size_t before = 0;
+  const char* data = nullptr;
+  std::size_t size = 0;
+  void* token = nullptr;
+};
+
+/// The borrowed payloads: [0, given) are free again, [given, done) were sent and their tokens wait to be given back,
+/// [done, end) wait in the output. The items follow this head in memory.
+struct borrowed_list {
+  std::size_t given = 0;
+  std::size_t done = 0;
+  std::size_t end = 0;
+  std::size_t capacity = 0;
+  std::uint64_t bytes = 0;         // of the waiting payloads
+  std::size_t queued_before = 0;   // bytes of the queue before the last item
+
+  [[nodiscard]] WSCODEC_INLINE borrowed* items() noexcept { return reinterpret_cast<borrowed*>(this + 1); }
+};
+
+struct session_state {
+  connection_state conn;
+  const allocator* memory = nullptr;
+  buffer message;  // pieces of the open message, or the message just given out
+  buffer input;    // what `prepare` gives out
+  buffer queue;    // output
+  borrowed_list* lent = nullptr;
+  keepalive clock;
+  std::uint64_t sent = 0;          // bytes that the transport took
+  std::uint32_t ping_number = 0;   // of our last measured ping
+  bool message_given = false;      // `message` was given out: the next call empties it
+  bool direct = false;             // `prepare` gave out memory inside `message`
+  bool backed_up = false;
+  bool dropped = false;            // a deadline passed: nothing more to wait for
+};
+
+}  // namespace detail
+
+WSCODEC_TYPES_END
+
+WSCODEC_DETAIL_BEGIN
+
+inline bool grow(session_state& s, buffer& b, std::size_t capacity) noexcept {
+  void* const memory = reallocate(s.memory, b.data, b.capacity, capacity);
+  if (memory == nullptr) return false;
+  b.data = static_cast<char*>(memory);
+  b.capacity = capacity;
+  return true;
+}
+
+inline void free_buffer(const session_state& s, buffer& b) noexcept {
+  release(s.memory, b.data, b.capacity);
+  b = {};
+}
+
+/// Makes room for `n` more bytes at the end; moves what is there to the front before it grows, to twice the size.
+inline bool make_room(session_state& s, buffer& b, std::size_t n) noexcept {
+  if (b.begin == b.end) b.begin = b.end = 0;
+  if (b.capacity - b.end >= n) return true;
+  if (b.begin != 0 && b.capacity - b.size() >= n && b.begin >= b.capacity / 2) {
+    std::memmove(b.data, b.data + b.begin, b.size());
+    b.end -= b.begin;
+    b.begin = 0;
+    return true;
+  }
+  constexpr std::size_t half = ~std::size_t{0} / 2;
+  if (n > half - b.end) return false;
+  const std::size_t needed = b.end + n;
+  std::size_t capacity = b.capacity < half / 2 ? b.capacity * 2 : half;
+  if (capacity < needed) capacity = needed;
+  if (capacity < 256) capacity = 256;
+  return grow(s, b, capacity);
+}
+
+inline std::uint64_t buffered(const session_state& s) noexcept {
+  return s.queue.size() + (s.lent != nullptr ? s.lent->bytes : 0);
+}
+
+inline void watch_water(session_state& s) noexcept {
+  const std::uint64_t waiting = buffered(s);
+  if (waiting >= s.conn.opt->high_water)
+    s.backed_up = true;
+  else if (waiting <= s.conn.opt->low_water)
+    s.backed_up = false;
+}
+
+/// Writes through `write(output&)` at the end of the queue, which grows until it fits.
+inline error queue_up(session_state& s, std::size_t guess, auto&& write) noexcept {
+  for (std::size_t room = guess;; room *= 2) {
+    if (!make_room(s, s.queue, room)) return error::out_of_memory;
+    output out{{s.queue.data + s.queue.end, s.queue.capacity - s.queue.end}};
+    const error why = write(out);
+    s.queue.end += out.size();
+    if (why != error::output_full) {
+      watch_water(s);
+      return why;
+    }
+  }
+}
+
+/// Queues what the protocol owes. A pong waits while the output is backed up, so that a flood of pings costs nothing.
+inline void queue_owed(session_state& s) noexcept {
+  connection_state& c = s.conn;
+  if (!owes(c) || (c.pong_owed && s.backed_up && !owes_close(c.closing))) return;
+  const error why = queue_up(s, 512, [&](output& out) { return write_owed(c, out); });
+  // Without memory for the few bytes of a Close the peer is not told.
+  if (why == error::out_of_memory && owes_close(c.closing)) c.closing = next_state(c.closing, close_step::given_up);
+}
+
+inline bool grow_scratch(session_state& s, std::size_t wanted) noexcept {
+  connection_state& c = s.conn;
+  std::size_t size = c.scratch_size < min_scratch ? min_scratch : std::size_t{c.scratch_size} * 2;
+  if (size < wanted) size = wanted;
+  void* const memory = reallocate(s.memory, c.scratch, c.scratch_size, size);
+  if (memory == nullptr) return false;
+  c.scratch = static_cast<char*>(memory);
+  c.scratch_size = static_cast<std::uint32_t>(size);
+  return true;
+}
+
+inline void free_scratch(session_state& s) noexcept {
+  connection_state& c = s.conn;
+  release(s.memory, c.scratch, c.scratch_size);
+  c.scratch = nullptr;
+  c.scratch_size = 0;
+}
+
+/// The scratch of the handshake is not needed once frames flow; 256 bytes are.
+inline void trim_scratch(session_state& s) noexcept {
+  connection_state& c = s.conn;
+  if (c.phase == phase::frames && c.scratch_size > min_scratch && c.scratch_used == 0 && !c.pong_owed) free_scratch(s);
+}
+
+/// Fails for a reason of the session's own.
+inline advanced give_up(session_state& s, error why, char* at) noexcept {
+  connection_state& c = s.conn;
+  if (!reads(c.closing)) return {0, nullptr, 0, at};
+  return fail(c, why, c.offset, at);
+}
+
+/// Makes room in the message for the pieces at hand: never for a declared length, never more than twice what came.
+inline bool make_message_room(session_state& s, std::size_t at_hand) noexcept {
+  const connection_state& c = s.conn;
+  const std::uint64_t left = c.fr.remaining;
+  const std::size_t take = at_hand < left ? at_hand : static_cast<std::size_t>(left);
+  constexpr std::size_t half = ~std::size_t{0} / 2;
+  if (take > half - s.message.end) return false;
+  const std::size_t needed = s.message.end + take;
+  std::size_t capacity = needed < half / 2 ? needed * 2 : half;
+  // Once a head announced the last fragment, its sum is known: no more than that.
+  if ((c.first_byte & 0x80U) != 0 && c.fr.message.size < capacity) capacity = static_cast<std::size_t>(c.fr.message.size);
+  if (capacity < needed) capacity = needed;
+  return grow(s, s.message, capacity < 256 ? 256 : capacity);
+}
+
+inline void answered(session_state& s, std::string_view pong) noexcept {
+  char expected[4];
+  store_big(expected, s.ping_number);
+  if (!s.clock.pinged || pong != std::string_view{expected, 4}) return;
+  s.clock.pinged = false;
+  s.clock.round_trip = s.clock.now - s.clock.pinged_at;
+}
+
+/// Looks after an event of the connection; true when it is for the caller.
+inline bool settle(session_state& s, advanced& got) noexcept {
+  const event ev = event_of(got.word, got.payload, got.size);
+  if (ev.type == event_type::data) {
+    if (got.payload == s.message.data + s.message.end) s.message.end += got.size;
+    if (!ev.last) return false;
+    if (s.message.end != 0) {
+      s.message_given = true;
+      got.payload = s.message.data;
+      got.size = s.message.end;
+    }
+    got.word = word_of(event_type::message, ev.opcode, true, true, ev.compressed);
+    return true;
+  }
+  if (ev.type == event_type::pong) answered(s, ev.payload);
+  if (ev.type == event_type::failed || ev.type == event_type::close) s.message.end = 0;
+  queue_owed(s);
+  return true;
+}
+
+WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std::size_t n) noexcept {
+  connection_state& c = s.conn;
+  char* const end = p + n;
+  if (s.message_given) {
+    s.message_given = false;
+    s.message.end = 0;
+  }
+  trim_scratch(s);
+  const auto head_scratch = [&](std::size_t at_hand) { return at_hand < c.opt->head.max_head ? at_hand : c.opt->head.max_head; };
+  // A request stays in the scratch until it is decided.
+  if (c.phase == phase::head && c.self == role::server && c.scratch == nullptr && n != 0 && !grow_scratch(s, head_scratch(n))) {
+    advanced got = give_up(s, error::out_of_memory, end);
+    settle(s, got);
+    return got;
+  }
+  for (;;) {
+    const std::size_t left = static_cast<std::size_t>(end - p);
+    advanced got = advance(c, p, left, {placing::joining, s.message.data + s.message.end, s.message.capacity - s.message.end});
+    p = got.at;
+    const event_type type = std::bit_cast<event_word>(got.word).type;
+    if (type == needs_scratch || type == needs_room) {
+      const bool head = c.phase == phase::head;
+      const std::size_t at_hand = static_cast<std::size_t>(end - p);
+      bool done = false;
+      if (type == needs_room)
+        done = make_message_room(s, at_hand);
+      else if (head && c.scratch_size >= c.opt->head.max_head)
+        done = false;
+      else
+        done = grow_scratch(s, head ? head_scratch(c.scratch_used + at_hand) : min_scratch);
+      if (done) continue;
+      got = give_up(s, head && c.scratch_size >= c.opt->head.max_head ? error::head_too_large : error::out_of_memory, end);
+    }
+    if (settle(s, got)) return got;
+  }
+}
+
+/// A small message that did not get through the gate whole: its text was not UTF-8.
+WSCODEC_NOINLINE inline advanced session_small_text_failed(session_state& s, advanced got, char* end) noexcept {
+  if (settle(s, got)) return got;
+  return session_advance(s, got.at, static_cast<std::size_t>(end - got.at));
+}
+
+WSCODEC_INLINE event session_next(session_state& s, std::span<char>& in) noexcept {
+  char* const p = in.data();
+  const std::size_t n = in.size();
+  advanced got;
+  // A whole small message goes straight through; the gate is shut while a message is open.
+  if (!gate(s.conn, p, n, got)) [[unlikely]]
+    got = session_advance(s, p, n);
+  else if (got.word == word_of(event_type::data, opcode::text, true, true))
+    got.word = word_of(event_type::message, opcode::text, true, true);
+  else if (got.word == word_of(event_type::data, opcode::binary, true, true))
+    got.word = word_of(event_type::message, opcode::binary, true, true);
+  else
+    got = session_small_text_failed(s, got, p + n);
+  in = {got.at, n - static_cast<std::size_t>(got.at - p)};
+  return event_of(got.word, got.payload, got.size);
+}
+
+/// Gives memory to read into: the message itself while a large binary frame is being received, else a buffer.
+inline std::span<char> prepare(session_state& s, std::size_t size) noexcept {
+  connection_state& c = s.conn;
+  constexpr std::size_t worth_it = 4096;
+  s.direct = false;
+  if (s.message_given) {
+    s.message_given = false;
+    s.message.end = 0;
+  }
+  const bool receiving = c.phase == phase::frames && c.in_frame && reads(c.closing) && (c.first_byte & 8U) == 0 &&
+                         c.fr.remaining >= worth_it && c.fr.message.opcode == opcode::binary && s.input.size() == 0 &&
+                         c.pending == error::none && !(c.closing == close_state::closing && c.opt->discard_after_close);
+  if (receiving && (s.message.capacity != s.message.end || make_message_room(s, size))) {
+    const std::size_t room = s.message.capacity - s.message.end;
+    s.direct = true;
+    return {s.message.data + s.message.end, room < c.fr.remaining ? room : static_cast<std::size_t>(c.fr.remaining)};
+  }
+  if (!make_room(s, s.input, size)) return {};
+  return {s.input.data + s.input.end, s.input.capacity - s.input.end};
+}
+
+/// `next` over the bytes that `commit` took.
+inline event session_next_committed(session_state& s) noexcept {
+  std::span<char> in{s.input.data + s.input.begin, s.input.size()};
+  const event ev = session_next(s, in);
+  s.input.begin = s.input.end - in.size();
+  return ev;
+}
+
+/// `n` bytes were read into what `prepare` gave.
+inline void commit(session_state& s, std::size_t n) noexcept {
+  if (!s.direct) {
+    s.input.end += n;
+    return;
+  }
+  // The bytes are in their place already: they are only unmasked. The last piece stays for `next` to give out.
+  connection_state& c = s.conn;
+  s.direct = false;
+  const bool fin = (c.first_byte & 0x80U) != 0;
+  const bool last = fin && n == c.fr.remaining;
+  if (c.self == role::server) mask(s.message.data + s.message.end, n, c.fr.key);
+  c.fr.key = rotate_masking_key(c.fr.key, n);
+  c.fr.remaining -= n;
+  c.offset += n;
+  s.message.end += n;
+  if (n != 0) c.first_pending = false;
+  if (c.fr.remaining == 0 && !last) c.in_frame = false;
+}
+
+WSCODEC_DETAIL_END
