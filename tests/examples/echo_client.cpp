@@ -1,0 +1,169 @@
+// A client for the terminal: sends each line of stdin as a text message, prints the replies, closes cleanly at the end.
+//
+//   c++ -std=c++20 -O2 -Iinclude tests/examples/echo_client.cpp -o echo_client
+//   ./echo_client ws://127.0.0.1:9001
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+#include <wscodec.hpp>
+#include <wscodec/system_entropy.hpp>
+
+namespace ws = wscodec;
+
+namespace {
+
+std::uint64_t now() {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+
+int connect_to(const ws::uri& where) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(std::string{where.host}.c_str(), std::to_string(where.port).c_str(), &hints, &found) != 0) return -1;
+  int fd = -1;
+  for (addrinfo* a = found; a != nullptr && fd < 0; a = a->ai_next) {
+    fd = ::socket(a->ai_family, a->ai_socktype, 0);
+    if (fd >= 0 && ::connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
+      ::close(fd);
+      fd = -1;
+    }
+  }
+  ::freeaddrinfo(found);
+  const int on = 1;
+  if (fd >= 0) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
+}
+
+void print(ws::error why) {
+  const ws::explanation& words = ws::explain(why);
+  std::fprintf(stderr, "%.*s (%.*s): %.*s\n", static_cast<int>(words.what.size()), words.what.data(),
+               static_cast<int>(words.source.size()), words.source.data(), static_cast<int>(words.cause.size()),
+               words.cause.data());
+}
+
+struct conversation {
+  ws::session session;
+  std::string pending;      // of stdin, not yet a whole line
+  std::size_t unanswered = 0;
+  bool input_ended = false;
+  bool failed = false;
+
+  void send_lines() {
+    std::size_t begin = 0;
+    for (std::size_t end; (end = pending.find('\n', begin)) != std::string::npos; begin = end + 1) send_line({pending.data() + begin, end - begin});
+    pending.erase(0, begin);
+    if (input_ended && !pending.empty()) send_line(pending);
+    if (input_ended) pending.clear();
+  }
+  void send_line(std::string_view line) {
+    const ws::error why = session.send(ws::opcode::text, line);
+    if (why == ws::error::none) ++unanswered;
+    else print(why);
+  }
+  void handle(const ws::event& ev) {
+    switch (ev.type) {
+      case ws::event_type::message:
+        std::printf("%.*s\n", static_cast<int>(ev.payload.size()), ev.payload.data());
+        std::fflush(stdout);
+        if (unanswered != 0) --unanswered;
+        break;
+      case ws::event_type::rejected:
+        std::fprintf(stderr, "refused: %d %.*s\n", ev.response().status(), static_cast<int>(ev.response().reason().size()),
+                     ev.response().reason().data());
+        failed = true;
+        break;
+      case ws::event_type::body: std::fprintf(stderr, "%.*s", static_cast<int>(ev.payload.size()), ev.payload.data()); break;
+      case ws::event_type::close:
+        if (ev.code() != ws::close_code::normal || session.state() == ws::close_state::replying)
+          std::fprintf(stderr, "closed by the server: %d %.*s\n", static_cast<int>(ev.code()), static_cast<int>(ev.payload.size()), ev.payload.data());
+        break;
+      case ws::event_type::failed:
+        print(ev.why());
+        failed = true;
+        break;
+      default: break;
+    }
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fputs("usage: echo_client ws://HOST[:PORT][/PATH]\n", stderr);
+    return 2;
+  }
+  const ws::uri_result where = ws::parse_uri(argv[1]);
+  if (where.why != ws::error::none || where.value.secure) {
+    if (where.why != ws::error::none) print(where.why);
+    else std::fputs("this example has no TLS: use ws://\n", stderr);
+    return 2;
+  }
+  const int fd = connect_to(where.value);
+  if (fd < 0) {
+    std::fprintf(stderr, "cannot connect to %s\n", argv[1]);
+    return 1;
+  }
+  char host_memory[300];
+  char target_memory[4096];
+  ws::output host{host_memory};
+  ws::output target{target_memory};
+  const ws::options options;
+  ws::masking_keys keys{ws::system_entropy};
+  conversation talk{ws::session{ws::role::client, options, &keys}, {}};
+  if (!ws::write_host(host, where.value) || !ws::write_target(target, where.value)) return 2;
+  if (const ws::error why = talk.session.connect({.host = host.written(), .target = target.written()}); why != ws::error::none) {
+    print(why);
+    return 1;
+  }
+  char memory[64 * 1024];
+  bool closing = false;
+  for (;;) {
+    while (talk.session.buffered_amount() != 0) {
+      const std::string_view out = talk.session.output();
+      const ssize_t n = ::send(fd, out.data(), out.size(), MSG_NOSIGNAL);
+      if (n <= 0) break;
+      talk.session.consume(static_cast<std::size_t>(n));
+    }
+    if (const ws::event late = talk.session.tick(now())) talk.handle(late);
+    const ws::transport wish = talk.session.wants();
+    if (wish == ws::transport::drop) break;
+    if (wish == ws::transport::half_close) ::shutdown(fd, SHUT_WR);
+    const bool reading = talk.session.is_open() && !talk.input_ended && talk.unanswered < 1000;
+    pollfd polled[2] = {{fd, POLLIN, 0}, {reading ? 0 : -1, POLLIN, 0}};
+    if (::poll(polled, 2, 100) < 0 && errno != EINTR) break;
+    if (polled[1].revents != 0) {
+      const ssize_t n = ::read(0, memory, sizeof memory);
+      if (n > 0) talk.pending.append(memory, static_cast<std::size_t>(n));
+      else talk.input_ended = true;
+      talk.send_lines();
+    }
+    if (polled[0].revents != 0) {
+      const ssize_t n = ::recv(fd, memory, sizeof memory, 0);
+      if (n <= 0) {
+        if (const ws::event ev = talk.session.end_of_input()) talk.handle(ev);
+        continue;
+      }
+      std::span<char> bytes{memory, static_cast<std::size_t>(n)};
+      while (const ws::event ev = talk.session.next(bytes)) talk.handle(ev);
+    }
+    if (talk.input_ended && talk.unanswered == 0 && !closing && talk.session.is_open()) {
+      closing = true;
+      if (talk.session.close() != ws::error::none) break;
+    }
+  }
+  ::close(fd);
+  return talk.failed || !talk.session.was_clean() || talk.session.code() != ws::close_code::normal ? 1 : 0;
+}
