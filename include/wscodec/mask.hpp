@@ -1,0 +1,93 @@
+// wscodec: layer 2, masking: XOR with a repeated four-byte key (RFC 6455 5.3).
+//
+// A masking key travels through this library as one 32-bit word in *memory order*: the word that memcpy makes of its
+// four bytes on the wire. So it can be XORed over memory without knowing the byte order of the machine.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "config.hpp"
+
+WSCODEC_FUNCTIONS_BEGIN
+
+/// Reads the key from the four bytes at `p`.
+WSCODEC_INLINE constexpr std::uint32_t load_masking_key(const char* p) noexcept {
+  std::uint32_t key = 0;
+  if (std::is_constant_evaluated()) {
+    for (int i = 0; i < 4; ++i) {
+      const int shift = std::endian::native == std::endian::big ? 24 - 8 * i : 8 * i;
+      key |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(p[i])) << shift;
+    }
+  } else {
+    std::memcpy(&key, p, 4);
+  }
+  return key;
+}
+
+/// Writes the key to the four bytes at `p`.
+WSCODEC_INLINE constexpr void store_masking_key(char* p, std::uint32_t key) noexcept {
+  if (std::is_constant_evaluated()) {
+    for (int i = 0; i < 4; ++i) {
+      const int shift = std::endian::native == std::endian::big ? 24 - 8 * i : 8 * i;
+      p[i] = static_cast<char>(static_cast<std::uint8_t>(key >> shift));
+    }
+  } else {
+    std::memcpy(p, &key, 4);
+  }
+}
+
+/// The key as the payload's byte `n` meets it: what to mask with when the first `n` bytes are done (F06).
+WSCODEC_INLINE constexpr std::uint32_t rotate_masking_key(std::uint32_t key, std::uint64_t n) noexcept {
+  const int bits = static_cast<int>(8 * (n % 4));
+  return std::endian::native == std::endian::big ? std::rotl(key, bits) : std::rotr(key, bits);
+}
+
+WSCODEC_FUNCTIONS_END
+
+WSCODEC_DETAIL_BEGIN
+
+/// XORs byte by byte; what a constant expression uses. `to` may be `from`.
+constexpr void mask_bytes(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
+  char bytes[4] = {};
+  store_masking_key(bytes, key);
+  for (std::size_t i = 0; i < n; ++i) to[i] = static_cast<char>(from[i] ^ bytes[i % 4]);
+}
+
+/// XORs 64-bit words. `to` may be `from`.
+inline void mask_words(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
+  const std::uint64_t wide = std::uint64_t{key} << 32 | key;
+  std::size_t i = 0;
+  for (; n - i >= 8; i += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, from + i, 8);
+    word ^= wide;
+    std::memcpy(to + i, &word, 8);
+  }
+  mask_bytes(to + i, from + i, n - i, key);
+}
+
+WSCODEC_DETAIL_END
+
+WSCODEC_FUNCTIONS_BEGIN
+
+/// Masks or unmasks `n` bytes in place. RFC 6455 5.3: octet i is XORed with octet i mod 4 of the key.
+WSCODEC_INLINE constexpr void mask(char* data, std::size_t n, std::uint32_t key) noexcept {
+  if (std::is_constant_evaluated())
+    detail::mask_bytes(data, data, n, key);
+  else
+    detail::mask_words(data, data, n, key);
+}
+
+/// The same while copying; `to` and `from` must not overlap.
+WSCODEC_INLINE constexpr void mask_copy(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
+  if (std::is_constant_evaluated())
+    detail::mask_bytes(to, from, n, key);
+  else
+    detail::mask_words(to, from, n, key);
+}
+
+WSCODEC_FUNCTIONS_END
