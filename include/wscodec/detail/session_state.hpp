@@ -173,13 +173,18 @@ inline advanced give_up(session_state& s, error why, char* at) noexcept {
   return fail(c, why, c.offset, at);
 }
 
+/// Whole messages are limited to half the address space, whatever `max_message` says (F23).
+inline bool can_hold(const session_state& s) noexcept {
+  return s.conn.fr.remaining <= ~std::size_t{0} / 2 - s.message.end;
+}
+
 /// Makes room in the message for the pieces at hand: never for a declared length, never more than twice what came.
 inline bool make_message_room(session_state& s, std::size_t at_hand) noexcept {
+  if (!can_hold(s)) return false;
   const connection_state& c = s.conn;
   const std::uint64_t left = c.fr.remaining;
   const std::size_t take = at_hand < left ? at_hand : static_cast<std::size_t>(left);
   constexpr std::size_t half = ~std::size_t{0} / 2;
-  if (take > half - s.message.end) return false;
   const std::size_t needed = s.message.end + take;
   std::size_t capacity = needed < half / 2 ? needed * 2 : half;
   // Once a head announced the last fragment, its sum is known: no more than that.
@@ -247,7 +252,10 @@ WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std:
       else
         done = grow_scratch(s, head ? head_scratch(c.scratch_used + at_hand) : min_scratch);
       if (done) continue;
-      got = give_up(s, head && c.scratch_size >= c.opt->head.max_head ? error::head_too_large : error::out_of_memory, end);
+      error why = error::out_of_memory;
+      if (head && c.scratch_size >= c.opt->head.max_head) why = error::head_too_large;
+      if (type == needs_room && !can_hold(s)) why = error::message_too_big;
+      got = give_up(s, why, end);
     }
     if (settle(s, got)) return got;
   }
