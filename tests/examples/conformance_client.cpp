@@ -104,8 +104,8 @@ int main(int argc, char** argv) {
   }
   ws::masking_keys keys{ws::system_entropy};
   std::string count;
-  if (!run(where.value, "/getCaseCount", keys, &count)) {
-    std::fprintf(stderr, "cannot connect to %s\n", argv[1]);
+  if (!run(where.value, "/getCaseCount", keys, &count) || count.empty()) {
+    std::fprintf(stderr, "no count of cases from %s\n", argv[1]);
     return 1;
   }
   const int cases = std::atoi(count.c_str());

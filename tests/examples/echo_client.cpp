@@ -75,7 +75,8 @@ struct conversation {
   void handle(const ws::event& ev) {
     switch (ev.type) {
       case ws::event_type::message:
-        std::printf("%.*s\n", static_cast<int>(ev.payload.size()), ev.payload.data());
+        std::fwrite(ev.payload.data(), 1, ev.payload.size(), stdout);  // which may hold NUL
+        std::puts("");
         std::fflush(stdout);
         if (unanswered != 0) --unanswered;
         break;
@@ -165,5 +166,6 @@ int main(int argc, char** argv) {
     }
   }
   ::close(fd);
-  return talk.failed || !talk.session.was_clean() || talk.session.code() != ws::close_code::normal ? 1 : 0;
+  const bool normal = talk.session.was_clean() && talk.session.code() == ws::close_code::normal;
+  return talk.failed || talk.unanswered != 0 || !normal ? 1 : 0;
 }
