@@ -19,10 +19,10 @@ struct allocator {
 namespace detail {
 
 /// malloc, unless the caller gave an allocator. `memory` may be null.
-inline void* reallocate(const allocator* from, void* memory, std::size_t old_size, std::size_t new_size) noexcept {
+WSCODEC_INLINE void* reallocate(const allocator* from, void* memory, std::size_t old_size, std::size_t new_size) noexcept {
   return from != nullptr ? from->reallocate(from->context, memory, old_size, new_size) : std::realloc(memory, new_size);
 }
-inline void release(const allocator* from, void* memory, std::size_t size) noexcept {
+WSCODEC_INLINE void release(const allocator* from, void* memory, std::size_t size) noexcept {
   if (memory == nullptr) return;
   if (from != nullptr)
     from->free(from->context, memory, size);

@@ -20,15 +20,15 @@ WSCODEC_TYPES_BEGIN
 class output {
  public:
   constexpr output() noexcept = default;
-  constexpr explicit output(std::span<char> memory) noexcept : data_(memory.data()), capacity_(memory.size()) {}
+  WSCODEC_INLINE constexpr explicit output(std::span<char> memory) noexcept : data_(memory.data()), capacity_(memory.size()) {}
 
-  [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] constexpr std::size_t capacity() const noexcept { return capacity_; }
-  [[nodiscard]] constexpr std::size_t room() const noexcept { return capacity_ - size_; }
-  [[nodiscard]] constexpr std::string_view written() const noexcept { return {data_, size_}; }
+  [[nodiscard]] WSCODEC_INLINE constexpr std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] WSCODEC_INLINE constexpr std::size_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] WSCODEC_INLINE constexpr std::size_t room() const noexcept { return capacity_ - size_; }
+  [[nodiscard]] WSCODEC_INLINE constexpr std::string_view written() const noexcept { return {data_, size_}; }
 
   /// Takes the next `n` bytes of memory for the caller to fill; nullptr (and no change) when there are not so many.
-  [[nodiscard]] constexpr char* claim(std::size_t n) noexcept {
+  [[nodiscard]] WSCODEC_INLINE constexpr char* claim(std::size_t n) noexcept {
     if (n > room()) return nullptr;
     char* at = data_ + size_;
     size_ += n;
@@ -36,7 +36,7 @@ class output {
   }
 
   /// Appends `text`, whole or not at all; says whether it did.
-  constexpr bool put(std::string_view text) noexcept {
+  WSCODEC_INLINE constexpr bool put(std::string_view text) noexcept {
     char* at = claim(text.size());
     if (at == nullptr) return text.empty();
     if (std::is_constant_evaluated())
@@ -47,7 +47,7 @@ class output {
   }
 
   /// Goes back to an earlier `size()`: what was put since is taken back.
-  constexpr void rewind(std::size_t size) noexcept { size_ = size; }
+  WSCODEC_INLINE constexpr void rewind(std::size_t size) noexcept { size_ = size; }
 
  private:
   char* data_ = nullptr;

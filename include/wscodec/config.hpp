@@ -16,7 +16,7 @@
 // Public types live in `wscodec::v1`, so an object can pass between any two files of a program. Functions live one
 // level deeper, in a namespace that names the instruction set the file is compiled for: a file built with -mavx2
 // never donates its copy of an inline function to a program that must run on older machines. Views that nobody keeps
-// (cursors, heads) live there too, since their members do work.
+// (cursors, heads) live there too, since their members do work. Members of the public types are always inlined.
 #if defined(__AVX512BW__)
 #define WSCODEC_ISA isa_avx512
 #elif defined(__AVX2__)

@@ -40,15 +40,15 @@ struct event {
   std::uint16_t number = 0;                       ///< see `code()` and `why()`
   std::string_view payload = {};
 
-  explicit constexpr operator bool() const noexcept { return type != event_type::none; }
-  [[nodiscard]] constexpr close_code code() const noexcept {
+  WSCODEC_INLINE explicit constexpr operator bool() const noexcept { return type != event_type::none; }
+  [[nodiscard]] WSCODEC_INLINE constexpr close_code code() const noexcept {
     return type == event_type::close ? static_cast<close_code>(number) : close_code::none;
   }
-  [[nodiscard]] constexpr error why() const noexcept {
+  [[nodiscard]] WSCODEC_INLINE constexpr error why() const noexcept {
     return type == event_type::failed ? static_cast<error>(number) : error::none;
   }
-  [[nodiscard]] request_view request() const noexcept { return request_view{payload}; }
-  [[nodiscard]] response_view response() const noexcept { return response_view{payload}; }
+  [[nodiscard]] WSCODEC_INLINE request_view request() const noexcept { return request_view{payload}; }
+  [[nodiscard]] WSCODEC_INLINE response_view response() const noexcept { return response_view{payload}; }
 };
 
 /// Scratch memory a connection needs besides its 128 bytes: for a cut control frame and an owed pong. The head of a

@@ -18,7 +18,7 @@ using entropy_source = bool (*)(void* context, char* to, std::size_t n);
 /// shared by the connections of one thread, and must outlive them.
 class masking_keys {
  public:
-  explicit masking_keys(entropy_source source, void* context = nullptr) noexcept
+  WSCODEC_INLINE explicit masking_keys(entropy_source source, void* context = nullptr) noexcept
       : source_(source), context_(context) {}
   masking_keys(const masking_keys&) = delete;
   masking_keys& operator=(const masking_keys&) = delete;
@@ -32,10 +32,10 @@ class masking_keys {
   }
 
   /// `n` bytes straight from the source, for a nonce.
-  [[nodiscard]] bool fill(char* to, std::size_t n) noexcept { return source_ != nullptr && source_(context_, to, n); }
+  [[nodiscard]] WSCODEC_INLINE bool fill(char* to, std::size_t n) noexcept { return source_ != nullptr && source_(context_, to, n); }
 
  private:
-  bool refill() noexcept {
+  WSCODEC_INLINE bool refill() noexcept {
     left_ = 0;
     if (!fill(pool_, sizeof pool_)) return false;
     left_ = sizeof pool_;

@@ -82,16 +82,16 @@ class session {
   // ---- the handshake ----
 
   /// Server: answers the request by 101. Errors: no_request, subprotocol_not_offered, field_refused, out_of_memory.
-  error accept(const acceptance& answer = {}) noexcept {
+  WSCODEC_INLINE error accept(const acceptance& answer = {}) noexcept {
     return detail::queue_up(s_, 512, [&](auto& out) { return detail::accept(s_.conn, out, answer); });
   }
   /// Server: answers otherwise (H35); the session then ends. Errors: no_request, status_refused, field_refused, out_of_memory.
-  error respond(const response& answer) noexcept {
+  WSCODEC_INLINE error respond(const response& answer) noexcept {
     return detail::queue_up(s_, 512 + answer.body.size(),
                             [&](auto& out) { return detail::respond(s_.conn, out, answer); });
   }
   /// Client: asks. Errors: no_request (asked already), no_entropy, request_refused, field_refused, subprotocol_not_offered, out_of_memory.
-  error connect(const client_request& request) noexcept {
+  WSCODEC_INLINE error connect(const client_request& request) noexcept {
     return detail::queue_up(s_, 512 + request.target.size(),
                             [&](auto& out) { return detail::connect(s_.conn, out, request); });
   }
@@ -104,27 +104,27 @@ class session {
     return detail::session_send(s_, op, payload, last);
   }
   /// Queues a message without copying its payload, which must stay until `returned` gives the token back.
-  error send_borrowed(opcode op, std::string_view payload, void* token) noexcept {
+  WSCODEC_INLINE error send_borrowed(opcode op, std::string_view payload, void* token) noexcept {
     return detail::send_borrowed(s_, op, payload, token);
   }
   /// The token of a borrowed payload that is free again; false when there is none.
-  [[nodiscard]] bool returned(void*& token) noexcept { return detail::returned(s_, token); }
+  [[nodiscard]] WSCODEC_INLINE bool returned(void*& token) noexcept { return detail::returned(s_, token); }
   /// Queues a ping whose answer measures `round_trip_time()`.
-  error ping() noexcept { return detail::session_ping(s_); }
+  WSCODEC_INLINE error ping() noexcept { return detail::session_ping(s_); }
   /// Queues a ping or pong with up to 125 bytes of one's own.
-  error ping(std::string_view payload) noexcept {
+  WSCODEC_INLINE error ping(std::string_view payload) noexcept {
     return detail::queue_up(s_, 256, [&](auto& out) { return detail::send_control(s_.conn, out, opcode::ping, payload); });
   }
-  error pong(std::string_view payload) noexcept {
+  WSCODEC_INLINE error pong(std::string_view payload) noexcept {
     return detail::queue_up(s_, 256, [&](auto& out) { return detail::send_control(s_.conn, out, opcode::pong, payload); });
   }
   /// Queues our Close behind everything else (K13). Errors: not_open, already_closing, sent_close_code_invalid,
   /// close_reason_too_long, no_entropy, out_of_memory.
-  error close(close_code code = close_code::normal, std::string_view reason = {}) noexcept {
+  WSCODEC_INLINE error close(close_code code = close_code::normal, std::string_view reason = {}) noexcept {
     return detail::queue_up(s_, 256, [&](auto& out) { return detail::send_close(s_.conn, out, code, reason); });
   }
   /// Fails the session from outside (an application's rule); the peer is told the error's close code.
-  event fail(error why) noexcept {
+  WSCODEC_INLINE event fail(error why) noexcept {
     const event ev = detail::fail_from_outside(s_.conn, why);
     detail::queue_owed(s_);
     return ev;
@@ -135,12 +135,12 @@ class session {
   /// The first contiguous bytes to send; `consume(n)` says how many were.
   [[nodiscard]] WSCODEC_INLINE std::string_view output() const noexcept { return detail::output_front(s_); }
   /// The same as slices for a gather write; returns how many were filled. `consume` may end inside one.
-  [[nodiscard]] std::size_t output(std::span<slice> to) const noexcept { return detail::gather_output(s_, to); }
+  [[nodiscard]] WSCODEC_INLINE std::size_t output(std::span<slice> to) const noexcept { return detail::gather_output(s_, to); }
   WSCODEC_INLINE void consume(std::size_t n) noexcept { detail::consume(s_, n); }
   /// Hands out the bytes to send as a buffer that stays put, in exchange for a spare one: two buffers circulate in a
   /// completion loop. A borrowed payload is not in it: take what is before it, then send `output()`.
-  [[nodiscard]] output_buffer take_output(output_buffer spare = {}) noexcept { return detail::take_output(s_, spare); }
-  void free_buffer(output_buffer b) noexcept { detail::release(s_.memory, b.data, b.capacity); }
+  [[nodiscard]] WSCODEC_INLINE output_buffer take_output(output_buffer spare = {}) noexcept { return detail::take_output(s_, spare); }
+  WSCODEC_INLINE void free_buffer(output_buffer b) noexcept { detail::release(s_.memory, b.data, b.capacity); }
   /// Bytes that wait to be sent.
   [[nodiscard]] WSCODEC_INLINE std::uint64_t buffered_amount() const noexcept { return detail::buffered(s_); }
   /// True from the high-water mark until the low-water mark: stop reading from this peer, or sending to it.
@@ -150,13 +150,13 @@ class session {
 
   /// Moves the clock (microseconds, monotonic) and does what is due; call it once a turn. Gives `failed` when a
   /// deadline ended the connection. Rules T01-T07.
-  [[nodiscard]] event tick(std::uint64_t now) noexcept { return detail::session_tick(s_, now); }
+  [[nodiscard]] WSCODEC_INLINE event tick(std::uint64_t now) noexcept { return detail::session_tick(s_, now); }
   /// When `tick` must be called at the latest; `never` if it need not be. 0 before the first tick.
-  [[nodiscard]] std::uint64_t next_deadline() noexcept {
+  [[nodiscard]] WSCODEC_INLINE std::uint64_t next_deadline() noexcept {
     return wscodec::next_deadline(s_.clock, detail::activity_of(s_), *s_.conn.opt);
   }
   /// Microseconds of the last answered `ping()`, as far as the ticks tell; 0 before the first.
-  [[nodiscard]] std::uint64_t round_trip_time() const noexcept { return s_.clock.round_trip; }
+  [[nodiscard]] WSCODEC_INLINE std::uint64_t round_trip_time() const noexcept { return s_.clock.round_trip; }
 
   /// What to do with the transport: go on, flush the output, end our side, or drop it (K11, K15).
   [[nodiscard]] WSCODEC_INLINE transport wants() const noexcept { return detail::session_wants(s_); }
@@ -172,7 +172,7 @@ class session {
   [[nodiscard]] WSCODEC_INLINE std::string_view subprotocol() const noexcept { return detail::subprotocol(s_.conn); }
 
   /// Gives back every buffer that holds nothing: an idle session then has no heap at all.
-  void release() noexcept { detail::release_memory(s_); }
+  WSCODEC_INLINE void release() noexcept { detail::release_memory(s_); }
 
  private:
   WSCODEC_INLINE void forget() noexcept {
