@@ -77,11 +77,14 @@ bool run(const ws::uri& server, const std::string& target, ws::masking_keys& key
       continue;
     }
     std::span<char> bytes{memory, static_cast<std::size_t>(n)};
+    bool refused = false;
     while (const ws::event ev = session.next(bytes)) {
+      refused |= ev.type == ws::event_type::rejected;
       if (ev.type != ws::event_type::message) continue;
       if (answer != nullptr) answer->assign(ev.payload);
       else (void)session.send(ev.opcode, ev.payload);
     }
+    if (refused) break;  // the body of the refusal is of no interest here
   }
   ::close(fd);
   return good;
