@@ -29,8 +29,7 @@ constexpr void base64_encode(char* to, std::string_view bytes) noexcept {
     const std::size_t have = bytes.size() < 3 ? bytes.size() : 3;
     std::uint32_t group = 0;
     for (std::size_t i = 0; i < 3; ++i) group = group << 8 | (i < have ? detail::byte_at(bytes.data() + i) : 0U);
-    for (std::size_t i = 0; i < 4; ++i)
-      to[i] = i <= have ? detail::base64_alphabet[group >> (18 - 6 * i) & 63U] : '=';
+    for (std::size_t i = 0; i < 4; ++i) to[i] = i <= have ? detail::base64_alphabet[group >> (18 - 6 * i) & 63U] : '=';
     to += 4;
     bytes.remove_prefix(have);
   }

@@ -11,6 +11,8 @@
 #include <type_traits>
 
 #include "config.hpp"
+#include "detail/kernels.hpp"
+#include "detail/small.hpp"
 
 WSCODEC_FUNCTIONS_BEGIN
 
@@ -42,32 +44,23 @@ WSCODEC_INLINE constexpr void store_masking_key(char* p, std::uint32_t key) noex
 
 /// The key as the payload's byte `n` meets it: what to mask with when the first `n` bytes are done (F06).
 WSCODEC_INLINE constexpr std::uint32_t rotate_masking_key(std::uint32_t key, std::uint64_t n) noexcept {
-  const int bits = static_cast<int>(8 * (n % 4));
-  return std::endian::native == std::endian::big ? std::rotl(key, bits) : std::rotr(key, bits);
+  return detail::rotate_key(key, n);
 }
 
 WSCODEC_FUNCTIONS_END
 
 WSCODEC_DETAIL_BEGIN
 
-/// XORs byte by byte; what a constant expression uses. `to` may be `from`.
+/// Byte by byte, in a constant expression. `to` may be `from`.
 constexpr void mask_bytes(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
   char bytes[4] = {};
   store_masking_key(bytes, key);
   for (std::size_t i = 0; i < n; ++i) to[i] = static_cast<char>(from[i] ^ bytes[i % 4]);
 }
 
-/// XORs 64-bit words. `to` may be `from`.
-inline void mask_words(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
-  const std::uint64_t wide = std::uint64_t{key} << 32 | key;
-  std::size_t i = 0;
-  for (; n - i >= 8; i += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, from + i, 8);
-    word ^= wide;
-    std::memcpy(to + i, &word, 8);
-  }
-  mask_bytes(to + i, from + i, n - i, key);
+WSCODEC_INLINE void mask_payload(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
+  if (n <= small_payload) mask_small<true, false>(to, from, n, key);
+  else the_kernels().mask(to, from, n, key);
 }
 
 WSCODEC_DETAIL_END
@@ -76,18 +69,14 @@ WSCODEC_FUNCTIONS_BEGIN
 
 /// Masks or unmasks `n` bytes in place. RFC 6455 5.3: octet i is XORed with octet i mod 4 of the key.
 WSCODEC_INLINE constexpr void mask(char* data, std::size_t n, std::uint32_t key) noexcept {
-  if (std::is_constant_evaluated())
-    detail::mask_bytes(data, data, n, key);
-  else
-    detail::mask_words(data, data, n, key);
+  if (std::is_constant_evaluated()) detail::mask_bytes(data, data, n, key);
+  else detail::mask_payload(data, data, n, key);
 }
 
 /// The same while copying; `to` and `from` must not overlap.
 WSCODEC_INLINE constexpr void mask_copy(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
-  if (std::is_constant_evaluated())
-    detail::mask_bytes(to, from, n, key);
-  else
-    detail::mask_words(to, from, n, key);
+  if (std::is_constant_evaluated()) detail::mask_bytes(to, from, n, key);
+  else detail::mask_payload(to, from, n, key);
 }
 
 WSCODEC_FUNCTIONS_END

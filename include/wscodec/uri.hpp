@@ -47,7 +47,8 @@ constexpr int hex_value(char c) noexcept {
 
 /// RFC 3986 2.2, 2.3: unreserved / sub-delims.
 constexpr bool is_plain_uri_char(char c) noexcept {
-  return is_letter(c) || is_digit(c) || (c != '\0' && std::string_view{"-._~!$&'()*+,;="}.find(c) != std::string_view::npos);
+  return is_letter(c) || is_digit(c) ||
+         (c != '\0' && std::string_view{"-._~!$&'()*+,;="}.find(c) != std::string_view::npos);
 }
 
 /// RFC 3986 3.2.1, 3.2.2: *( unreserved / pct-encoded / sub-delims ), and colons if they are allowed.
@@ -182,10 +183,8 @@ WSCODEC_FUNCTIONS_BEGIN
   const auto fail = [](error why) { return uri_result{{}, why}; };
   uri_result result;
   uri& parts = result.value;
-  if (detail::take_scheme(text, "wss") || detail::take_scheme(text, "https"))
-    parts.secure = true;
-  else if (!detail::take_scheme(text, "ws") && !detail::take_scheme(text, "http"))
-    return fail(error::uri_scheme);
+  if (detail::take_scheme(text, "wss") || detail::take_scheme(text, "https")) parts.secure = true;
+  else if (!detail::take_scheme(text, "ws") && !detail::take_scheme(text, "http")) return fail(error::uri_scheme);
   if (text.substr(0, 2) != "//") return fail(error::uri_host);
   text.remove_prefix(2);
 

@@ -1,0 +1,141 @@
+#include <wscodec/mask.hpp>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "catch.hpp"
+#include "guarded.hpp"
+
+namespace ws = wscodec;
+
+// RFC 6455 5.7: a masked "Hello".
+static_assert([] {
+  char bytes[] = {'\x7f', '\x9f', '\x4d', '\x51', '\x58'};
+  ws::mask(bytes, 5, ws::load_masking_key("\x37\xfa\x21\x3d"));
+  return std::string_view{bytes, 5} == "Hello";
+}());
+static_assert([] {
+  char bytes[5] = {};
+  ws::mask_copy(bytes, "Hello", 5, ws::load_masking_key("\x37\xfa\x21\x3d"));
+  return std::string_view{bytes, 5} == "\x7f\x9f\x4d\x51\x58";
+}());
+static_assert([] {
+  char bytes[4] = {};
+  ws::store_masking_key(bytes, ws::load_masking_key("\x01\x02\x03\xff"));
+  return std::string_view{bytes, 4} == "\x01\x02\x03\xff";
+}());
+
+namespace {
+
+using mask_function = void (*)(char* to, const char* from, std::size_t n, std::uint32_t key);
+
+void public_mask(char* to, const char* from, std::size_t n, std::uint32_t key) {
+  if (to == from) ws::mask(to, n, key);
+  else ws::mask_copy(to, from, n, key);
+}
+
+constexpr std::string_view key_bytes = "\x37\xfa\x21\x9d";
+
+std::string some_bytes(std::size_t n) {
+  std::string bytes(n, '\0');
+  std::uint32_t x = 1;
+  for (char& byte : bytes) byte = static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
+  return bytes;
+}
+
+/// RFC 6455 5.3, in so many words.
+std::string masked(std::string_view bytes) {
+  std::string result{bytes};
+  for (std::size_t i = 0; i < result.size(); ++i) result[i] = static_cast<char>(bytes[i] ^ key_bytes[i % 4]);
+  return result;
+}
+
+bool every_length_and_alignment(mask_function f) {
+  const std::uint32_t key = ws::load_masking_key(key_bytes.data());
+  guarded from, to;
+  for (std::size_t n = 0; n <= 300; ++n) {
+    const std::string plain = some_bytes(n);
+    const std::string wanted = masked(plain);
+    for (std::size_t shift = 0; shift < 64; ++shift) {
+      char* const at = to.begin() + shift;
+      std::memset(to.begin(), 0x55, n + 128);
+      std::memcpy(at, plain.data(), n);
+      f(at, at, n, key);
+      if (std::string_view{at, n} != wanted) return false;
+      for (std::size_t i = 0; i < n + 128; ++i)
+        if ((i < shift || i >= shift + n) && to.begin()[i] != 0x55) return false;
+
+      std::memset(to.begin(), 0x55, n + 128);
+      std::memcpy(from.last(n), plain.data(), n);
+      f(at, from.last(n), n, key);
+      if (std::string_view{at, n} != wanted || std::string_view{from.last(n), n} != plain) return false;
+    }
+    // Against both forbidden pages.
+    std::memcpy(to.last(n), plain.data(), n);
+    f(to.last(n), to.last(n), n, key);
+    std::memcpy(from.begin(), plain.data(), n);
+    f(from.begin(), from.begin(), n, key);
+    if (std::string_view{to.last(n), n} != wanted || std::string_view{from.begin(), n} != wanted) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("F06 a payload is masked alike at every length and alignment, and nothing beside it is touched",
+          "[mask][F06]") {
+  CHECK(every_length_and_alignment(public_mask));
+}
+
+TEST_CASE("every kernel masks alike", "[mask][kernels]") {
+  ws::detail::for_each_kernels([](const ws::detail::kernels& k) {
+    INFO(k.name);
+    CHECK(every_length_and_alignment(k.mask));
+  });
+}
+
+TEST_CASE("F06 the key's phase goes on over every split", "[mask][F06]") {
+  const std::string plain = some_bytes(700);
+  const std::string wanted = masked(plain);
+  for (std::size_t split = 0; split <= plain.size(); ++split) {
+    std::string bytes = plain;
+    std::uint32_t key = ws::load_masking_key(key_bytes.data());
+    ws::mask(bytes.data(), split, key);
+    key = ws::rotate_masking_key(key, split);
+    ws::mask(bytes.data() + split, bytes.size() - split, key);
+    if (bytes != wanted) FAIL("split at " << split);
+  }
+  std::string bytes = plain;
+  std::uint32_t key = ws::load_masking_key(key_bytes.data());
+  for (char& byte : bytes) {
+    ws::mask(&byte, 1, key);
+    key = ws::rotate_masking_key(key, 1);
+  }
+  CHECK(bytes == wanted);
+}
+
+TEST_CASE("F06 a key of zero leaves the payload as it is", "[mask][F06]") {
+  for (const std::size_t n : {0U, 5U, 16U, 31U, 128U, 129U, 1000U}) {
+    std::string bytes = some_bytes(n);
+    ws::mask(bytes.data(), n, 0);
+    CHECK(bytes == some_bytes(n));
+  }
+}
+
+TEST_CASE("F06 a position beyond 32 bits has its phase", "[mask][F06]") {
+  const std::uint32_t key = ws::load_masking_key("\x01\x02\x03\x04");
+  CHECK(ws::rotate_masking_key(key, (std::uint64_t{1} << 40) + 1) == ws::load_masking_key("\x02\x03\x04\x01"));
+  CHECK(ws::rotate_masking_key(key, 3) == ws::load_masking_key("\x04\x01\x02\x03"));
+}
+
+TEST_CASE("masking twice gives the payload back, at large sizes too", "[mask]") {
+  const std::string plain = some_bytes(1'000'003);
+  std::string bytes = plain;
+  ws::mask(bytes.data(), bytes.size(), ws::load_masking_key(key_bytes.data()));
+  CHECK(bytes == masked(plain));
+  std::string copy(bytes.size(), '\0');
+  ws::mask_copy(copy.data(), bytes.data(), bytes.size(), ws::load_masking_key(key_bytes.data()));
+  CHECK(copy == plain);
+}
