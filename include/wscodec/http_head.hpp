@@ -205,9 +205,13 @@ WSCODEC_FUNCTIONS_BEGIN
     if (!progress.start_line_done && at > line_end && line_end < limits.max_head) return error::request_line_too_long;
     return at >= limits.max_head ? error::head_too_large : error::none;
   };
+  // A limit is passed at its own offset, wherever the bytes were cut.
+  const auto over = [&](error why) {
+    return fail(why, why == error::head_too_large ? limits.max_head : std::size_t{progress.line} + limits.max_request_line);
+  };
   for (;;) {
     const std::size_t at = progress.at + detail::find_control_byte(bytes.data() + progress.at, bytes.size() - progress.at);
-    if (const error why = limit_passed(at); why != error::none) return fail(why, at);
+    if (const error why = limit_passed(at); why != error::none) return over(why);
     if (at == bytes.size()) {
       progress.at = static_cast<std::uint32_t>(at);
       return {};
@@ -215,10 +219,10 @@ WSCODEC_FUNCTIONS_BEGIN
     const std::string_view line = bytes.substr(progress.line, at - progress.line);
     std::size_t next = at + 1;
     if (bytes[at] == '\r') {
-      if (at + 2 > limits.max_head) return fail(error::head_too_large, at + 1);
+      if (at + 2 > limits.max_head) return over(error::head_too_large);
       if (at + 1 == bytes.size()) {
         progress.at = static_cast<std::uint32_t>(at);
-        return at + 1 >= limits.max_head ? fail(error::head_too_large, at + 1) : scanned_head{};
+        return at + 1 >= limits.max_head ? over(error::head_too_large) : scanned_head{};
       }
       if (bytes[at + 1] != '\n') return fail(error::bare_carriage_return, at);
       next = at + 2;
@@ -247,7 +251,7 @@ WSCODEC_FUNCTIONS_BEGIN
       if (const error why = detail::check_field_line(line); why != error::none) return fail(why, line_at);
       if (++progress.fields > limits.max_fields) return fail(error::too_many_fields, line_at);
     }
-    if (const error why = limit_passed(next); why != error::none) return fail(why, next);
+    if (const error why = limit_passed(next); why != error::none) return over(why);
   }
 }
 
