@@ -212,7 +212,7 @@ for status in (b"200 OK", b"204 No Content", b"301 Moved Permanently", b"302 Fou
         return (b"HTTP/1.1 " + status + b"\r\nLocation: " + place + b"\r\nWWW-Authenticate: Basic realm=\"x\"\r\nProxy-Authenticate: Basic\r\n"
                 + (b"\r\n" if status[:3] == b"204" else b"Content-Length: 5\r\n\r\nsorry"))
     case(f"response.status.{status[:3].decode()}", f"C07 C08 {status.decode()} instead of 101", refuses(status_case, ends=True))
-case("response.status.200.handshake", "C07 200 with all the fields of a 101", refuses(res(b"HTTP/1.1 200 OK")))
+case("response.status.200.handshake", "C07 200 with all the fields of a 101", refuses(res(b"HTTP/1.1 200 OK"), ends=True))
 case("response.status.body.length", "C07 a body whose length is given: the client drops the connection itself",
      lambda p: (p.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 5\r\n\r\nsorry"), refused(p)))
 case("response.status.body.none", "C07 Content-Length: 0: the client drops the connection itself",

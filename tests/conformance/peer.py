@@ -304,9 +304,12 @@ class Peer(Link):
             return f"Close {int.from_bytes(payload[:2], 'big')}" + (f" ({reason})" if reason else "")
         return f"{NAMES[opcode]} {show(payload)}"
 
-    def expect(self, opcode, payload):
+    def expect(self, opcode, payload, pongs=()):
+        """Exactly this comes next. Pongs with a payload of `pongs` may come before it."""
         want = self._name(opcode, payload)
         got = self.read(want)
+        while got[0] == PONG and got[1] in pongs:
+            got = self.read(want)
         if got != (opcode, bytes(payload)):
             detail = ""
             if got[0] == opcode and opcode != CLOSE:
