@@ -83,17 +83,15 @@ class session {
 
   /// Server: answers the request by 101. Errors: no_request, subprotocol_not_offered, field_refused, out_of_memory.
   WSCODEC_INLINE error accept(const acceptance& answer = {}) noexcept {
-    return detail::queue_up(s_, 512, [&](auto& out) { return detail::accept(s_.conn, out, answer); });
+    return detail::session_accept(s_, answer);
   }
   /// Server: answers otherwise (H35); the session then ends. Errors: no_request, status_refused, field_refused, out_of_memory.
   WSCODEC_INLINE error respond(const response& answer) noexcept {
-    return detail::queue_up(s_, 512 + answer.body.size(),
-                            [&](auto& out) { return detail::respond(s_.conn, out, answer); });
+    return detail::session_respond(s_, answer);
   }
   /// Client: asks. Errors: no_request (asked already), no_entropy, request_refused, field_refused, subprotocol_not_offered, out_of_memory.
   WSCODEC_INLINE error connect(const client_request& request) noexcept {
-    return detail::queue_up(s_, 512 + request.target.size(),
-                            [&](auto& out) { return detail::connect(s_.conn, out, request); });
+    return detail::session_connect(s_, request);
   }
 
   // ---- sending ----
@@ -113,15 +111,15 @@ class session {
   WSCODEC_INLINE error ping() noexcept { return detail::session_ping(s_); }
   /// Queues a ping or pong with up to 125 bytes of one's own.
   WSCODEC_INLINE error ping(std::string_view payload) noexcept {
-    return detail::queue_up(s_, 256, [&](auto& out) { return detail::send_control(s_.conn, out, opcode::ping, payload); });
+    return detail::session_control(s_, opcode::ping, payload);
   }
   WSCODEC_INLINE error pong(std::string_view payload) noexcept {
-    return detail::queue_up(s_, 256, [&](auto& out) { return detail::send_control(s_.conn, out, opcode::pong, payload); });
+    return detail::session_control(s_, opcode::pong, payload);
   }
   /// Queues our Close behind everything else (K13). Errors: not_open, already_closing, sent_close_code_invalid,
   /// close_reason_too_long, no_entropy, out_of_memory.
   WSCODEC_INLINE error close(close_code code = close_code::normal, std::string_view reason = {}) noexcept {
-    return detail::queue_up(s_, 256, [&](auto& out) { return detail::send_close(s_.conn, out, code, reason); });
+    return detail::session_close(s_, code, reason);
   }
   /// Fails the session from outside (an application's rule); the peer is told the error's close code.
   WSCODEC_INLINE event fail(error why) noexcept {

@@ -50,6 +50,8 @@ struct frame_memory {
 
 /// Everything a connection is. No pointer points into it.
 struct connection_state {
+  WSCODEC_INLINE connection_state() noexcept : hs{} {}
+
   std::uint64_t offset = 0;        // bytes consumed; after a failure, where it happened
   std::int32_t fast_max = -1;      // the largest payload the inlined gate takes, -1 for none
   std::uint16_t fast_pattern = 0;  // the first two bytes of a whole message of length 0, opcode 0
@@ -76,7 +78,7 @@ struct connection_state {
   masking_keys* keys = nullptr;
   char* scratch = nullptr;
   union {
-    handshake_memory hs = {};
+    handshake_memory hs;
     body_memory body;
     frame_memory fr;
   };

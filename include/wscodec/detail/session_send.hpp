@@ -77,10 +77,32 @@ inline void consume(session_state& s, std::size_t n) noexcept {
   queue_owed(s);
 }
 
+inline error session_accept(session_state& s, const acceptance& answer) noexcept {
+  return queue_up(s, 512, [&](output& out) { return accept(s.conn, out, answer); });
+}
+
+inline error session_respond(session_state& s, const response& answer) noexcept {
+  return queue_up(s, 512 + answer.body.size(), [&](output& out) { return respond(s.conn, out, answer); });
+}
+
+inline error session_connect(session_state& s, const client_request& request) noexcept {
+  return queue_up(s, 512 + request.target.size(), [&](output& out) { return connect(s.conn, out, request); });
+}
+
 inline error session_send(session_state& s, opcode op, std::string_view payload, bool last) noexcept {
   if (payload.size() > ~std::size_t{0} / 4) return error::out_of_memory;
   return queue_up(s, payload.size() + max_frame_head,
                   [&](output& out) { return send(s.conn, out, op, payload, last); });
+}
+
+inline error session_control(session_state& s, opcode op, std::string_view payload) noexcept {
+  return queue_up(s, max_control_payload + max_frame_head,
+                  [&](output& out) { return send_control(s.conn, out, op, payload); });
+}
+
+inline error session_close(session_state& s, close_code code, std::string_view reason) noexcept {
+  return queue_up(s, max_control_payload + max_frame_head,
+                  [&](output& out) { return send_close(s.conn, out, code, reason); });
 }
 
 /// Room for one more borrowed payload.
@@ -194,7 +216,7 @@ inline activity activity_of(const session_state& s) noexcept {
 inline error session_ping(session_state& s) noexcept {
   char payload[4];
   store_big(payload, s.ping_number + 1);
-  const error why = queue_up(s, 32, [&](output& out) { return send_control(s.conn, out, opcode::ping, {payload, 4}); });
+  const error why = session_control(s, opcode::ping, {payload, 4});
   if (why != error::none) return why;
   ++s.ping_number;
   if (!s.clock.pinged) s.clock.pinged_at = s.clock.now;
