@@ -11,7 +11,10 @@ WSCODEC_DETAIL_BEGIN
 
 /// Keeps a request's head, or at least its subprotocols, in the scratch until it is decided.
 inline bool retain_head(connection_state& s, std::string_view& text) noexcept {
-  if (text.data() == s.scratch) return true;
+  if (text.data() == s.scratch) {
+    s.scratch_used = static_cast<std::uint32_t>(text.size());
+    return true;
+  }
   if (text.size() <= s.scratch_size) {
     copy_bytes(s.scratch, text.data(), text.size());
     s.scratch_used = static_cast<std::uint32_t>(text.size());
