@@ -1,5 +1,8 @@
-// wscodec: layer 2, masking in vectors. No `#pragma once`: kernels.hpp includes this once for each instruction set,
-// inside that set's namespace, with WSCODEC_TARGET defined and with `vec`, the vector type, and its operations.
+// wscodec: layer 2, inside mask: masking in vectors.
+//
+// No `#pragma once`: kernels.hpp includes this once for each instruction set, inside that set's namespace, with
+// WSCODEC_TARGET defined and with `vec`, the vector type, and its operations.
+#if defined(WSCODEC_TARGET)
 
 /// XORs `n >= 4 * sizeof(vec)` bytes. `to` may be `from`: the first and last vector, which overlap the aligned ones in
 /// the middle, are loaded before and stored after them.
@@ -23,3 +26,5 @@ WSCODEC_TARGET inline void mask_blocks(char* to, const char* from, std::size_t n
   store(to, first);
   store(to + n - width, last);
 }
+
+#endif

@@ -1,4 +1,4 @@
-// wscodec: layer 2, kernels: masking and checking whole payloads, for each instruction set, and the choice of one.
+// wscodec: layer 2, inside mask: masking and checking whole payloads with each instruction set, and choosing one.
 //
 // Nothing outside the given spans is read or written. A program compiled for any x86-64 uses AVX2 all the same where
 // the machine has it: kernels are compiled for what they need, and reached through one pointer, the library's only

@@ -1,5 +1,6 @@
-// wscodec: layer 2, the kernels for x86-64: SSSE3 and AVX2, by builtins of gcc and clang (<immintrin.h> alone would
-// double the time it takes to compile everything). Included by kernels.hpp.
+// wscodec: layer 2, inside mask: the kernels for x86-64: SSSE3 and AVX2.
+//
+// By builtins of gcc and clang: <immintrin.h> alone would double the time it takes to compile everything.
 #pragma once
 
 #include <cstddef>

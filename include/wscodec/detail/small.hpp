@@ -1,5 +1,6 @@
-// wscodec: layer 2, up to 128 bytes: masked, and ASCII recognised, in place, by pieces that overlap from both ends. No
-// loop, no dispatch, every load before every store, and nothing is stored beyond the payload: the next frame's head,
+// wscodec: layer 2, inside mask: up to 128 bytes: masked, and ASCII recognised, by pieces that overlap.
+//
+// No loop, no dispatch, every load before every store, and nothing is stored beyond the payload: the next frame's head,
 // which lies right behind it, can be loaded while these stores are still on their way.
 #pragma once
 

@@ -1,4 +1,4 @@
-// wscodec: layer 2, UTF-8 byte by byte: for constant expressions, short pieces, and finding the exact bad byte.
+// wscodec: layer 2, inside mask: UTF-8 byte by byte: constant expressions, short pieces, the exact bad byte.
 #pragma once
 
 #include <cstddef>

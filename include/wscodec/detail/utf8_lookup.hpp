@@ -1,5 +1,8 @@
-// wscodec: layer 2, the vector check of UTF-8 (after J. Keiser and D. Lemire, "Validating UTF-8 in less than one
-// instruction per byte", 2021), fused with unmasking. No `#pragma once`: see kernel_blocks.hpp.
+// wscodec: layer 2, inside mask: checking UTF-8 in vectors, in one pass with unmasking.
+//
+// After J. Keiser and D. Lemire, "Validating UTF-8 in less than one instruction per byte" (2021). No `#pragma once`:
+// see kernel_blocks.hpp.
+#if defined(WSCODEC_TARGET)
 
 /// Each byte is checked against the ones before it. Three look-ups, by the two halves of the byte before and the upper
 /// half of the byte itself, give the rules that each half would allow to be broken; what is in all three is broken.
@@ -85,3 +88,5 @@ WSCODEC_TARGET inline std::size_t utf8_blocks(char* to, const char* from, std::s
   if (any(utf8_errors(before_last, last))) return utf8_check_from(text, i, n, state);
   return utf8_check_from(text, n, n, state);
 }
+
+#endif
