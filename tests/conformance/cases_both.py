@@ -659,6 +659,20 @@ def backlog(p):
 
 case("large.backlog", "8 MiB in 32 messages come back in order", backlog, 30)
 
+
+
+def round_trips(opcode, size, count):
+    def run(p):
+        for _ in range(count):
+            p.echo(opcode, content(opcode, size))
+        p.finish()
+    return run
+
+
+for op in (TEXT, BINARY):
+    for n in (0, 125, 4096, 65536):
+        case(f"large.{KIND[op]}.trips.{n}", f"300 round trips with {KIND[op]} of {n} bytes", round_trips(op, n, 300), 30)
+
 LONG_CASES = [(f"long.{KIND[op]}.16777216.chop1", f"F13 {KIND[op]} of 16 MiB sent one byte at a time",
                (lambda p, o=op: (p.echo(o, content(o, 16 * MIB), chop=1), p.finish())), 600) for op in (TEXT, BINARY)]
 

@@ -168,6 +168,15 @@ for cut in (-4, -3, -2, -1, 0, 1, 2, 7):
 
 # What is refused.
 
+
+def gives_up(peer, least, most):
+    """The client drops the connection by itself, within these seconds."""
+    began = time.monotonic()
+    peer.expect_eof(most, allow_reset=True)
+    if time.monotonic() - began < least:
+        raise Failure(f"expected EOF after {least} s or more, got it after {time.monotonic() - began:.1f} s")
+
+
 WRONG = base64.b64encode(b"x" * 20)
 for label, make in (
         ("accept.wrong", res(Sec_WebSocket_Accept=WRONG)), ("accept.missing", res(Sec_WebSocket_Accept=None)),
@@ -195,7 +204,7 @@ for label, line in (("version.2.0", b"HTTP/2.0 101 x"), ("version.0.9", b"HTTP/0
 for label, line in (("fold", b"X-A: b\r\n c"), ("colon.space", b"X-A : b"), ("no.name", b": b"), ("no.colon", b"X-A b"), ("name.space", b"X A: b"), ("nul", b"X-A: b\0c"),
                     ("control", b"X-A: b\x01c"), ("del", b"X-A: b\x7fc"), ("cr", b"X-A: b\rc"), ("cr.twice", b"X-A: b\r"), ("lf", b"X-A: b\nX-B: c")):
     case(f"response.bad.field.{label}", f"C14 H22 H24 H25 the field {show(line)}", refuses(more(line, b"X-Last: 1")))
-case("response.bad.lf.all", "C14 H22 bare LF everywhere", refuses(lambda p: response(p).replace(b"\r\n", b"\n"), ends=True))
+case("response.bad.lf.all", "C14 H22 bare LF everywhere", refuses(lambda p: response(p).replace(b"\r\n", b"\n")))
 case("response.bad.fields.101", "C14 H26 101 fields", refuses(more(*[b"X-%d: x" % i for i in range(98)])))
 case("response.bad.head", "C14 H26 a head of 20,000 bytes", refuses(more(*[b"X-A: " + b"v" * 4000] * 5)))
 case("response.bad.head.endless", "C14 H26 a field without end fails as the limit is passed",
@@ -203,31 +212,50 @@ case("response.bad.head.endless", "C14 H26 a field without end fails as the limi
 case("response.bad.interim.nine", "C06 nine interim responses", refuses(lambda p: b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n" * 9 + response(p)))
 case("response.bad.interim.endless", "C06 1,000 interim responses", refuses(lambda p: b"HTTP/1.1 100 Continue\r\n\r\n" * 1000 + response(p)))
 
-LENGTH = b"Content-Length: 5"
-for status in (b"200 OK", b"204 No Content", b"301 Moved Permanently", b"302 Found", b"307 Temporary Redirect", b"308 Permanent Redirect", b"400 Bad Request",
+
+
+def frames_as_body(peer):
+    """A body that a client which thinks itself connected would echo and answer."""
+    return peer.text(b"body, not frame") + peer.ping(b"body, not frame")
+
+
+def status_refused(line, ends, *fields, body=frames_as_body):
+    """Another status than 101, its body looking like frames. `ends`: the body ends with the connection."""
+    def run(peer):
+        content = body(peer)
+        out = [line, *(field.replace(b"SIZE", b"%d" % len(content)) for field in fields), b"", content]
+        peer.send(b"\r\n".join(out))
+        if ends:
+            peer.shutdown()
+        refused(peer)
+    return run
+
+
+for status in (b"200 OK", b"301 Moved Permanently", b"302 Found", b"307 Temporary Redirect", b"308 Permanent Redirect", b"400 Bad Request",
                b"401 Unauthorized", b"403 Forbidden", b"404 Not Found", b"407 Proxy Authentication Required", b"426 Upgrade Required", b"429 Too Many Requests",
                b"500 Internal Server Error", b"503 Service Unavailable", b"599 Odd"):
-    def status_case(p, status=status):
-        place = b"ws://%s:%d/elsewhere" % (p.sock.getsockname()[0].encode(), p.sock.getsockname()[1])
-        return (b"HTTP/1.1 " + status + b"\r\nLocation: " + place + b"\r\nWWW-Authenticate: Basic realm=\"x\"\r\nProxy-Authenticate: Basic\r\n"
-                + (b"\r\n" if status[:3] == b"204" else b"Content-Length: 5\r\n\r\nsorry"))
-    case(f"response.status.{status[:3].decode()}", f"C07 C08 {status.decode()} instead of 101", refuses(status_case, ends=True))
-case("response.status.200.handshake", "C07 200 with all the fields of a 101", refuses(res(b"HTTP/1.1 200 OK"), ends=True))
-case("response.status.body.length", "C07 a body whose length is given: the client drops the connection itself",
-     lambda p: (p.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 5\r\n\r\nsorry"), refused(p)))
-case("response.status.body.none", "C07 Content-Length: 0: the client drops the connection itself",
-     lambda p: (p.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"), refused(p)))
-case("response.status.body.chunked", "C07 a chunked body",
-     lambda p: (p.send(b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nsorry\r\n0\r\nX-T: 1\r\n\r\n", chop=3), refused(p)))
-case("response.status.body.eof", "C07 a body until EOF", refuses(lambda p: b"HTTP/1.0 500 Oops\r\n\r\nsorry, that is all", ends=True))
-case("response.status.body.large", "C07 a body of 4 MiB is bounded", refuses(
-    lambda p: b"HTTP/1.1 404 Not Found\r\nContent-Length: 4194304\r\n\r\n" + b"b" * (4 << 20), ends=True))
-case("response.status.body.endless", "C07 a body without end: the client drops the connection itself",
-     lambda p: (p.send(b"HTTP/1.1 404 Not Found\r\n\r\n" + b"b" * (2 << 20)), p.shutdown(), refused(p)))
+    case(f"response.status.{status[:3].decode()}", f"C07 C08 {status.decode()} instead of 101; the client drops the connection itself",
+         status_refused(b"HTTP/1.1 " + status, False, b"Location: ws://127.0.0.1:1/elsewhere", b'WWW-Authenticate: Basic realm="x"', b"Content-Length: SIZE"))
+case("response.status.204", "C07 204 has no body", status_refused(b"HTTP/1.1 204 No Content", False, b"X: y"))
+case("response.status.200.handshake", "C07 200 with all the fields of a 101",
+     lambda p: (p.send(response(p, b"HTTP/1.1 200 OK") + frames_as_body(p)), p.shutdown(), refused(p)))
+case("response.status.body.none", "C07 Content-Length: 0", status_refused(b"HTTP/1.1 403 Forbidden", False, b"Content-Length: 0"))
+case("response.status.body.chunked", "C07 a chunked body", status_refused(
+    b"HTTP/1.1 404 Not Found", False, b"Transfer-Encoding: chunked",
+    body=lambda p: b"%x;x=y\r\n" % len(f := frames_as_body(p)) + f + b"\r\n0\r\nX-T: 1\r\n\r\n"))
+case("response.status.body.eof", "C07 a body until EOF", status_refused(b"HTTP/1.0 500 Oops", True, b"X: y"))
+case("response.status.body.large", "C07 a body of 4 MiB is bounded", status_refused(
+    b"HTTP/1.1 404 Not Found", True, b"Content-Length: SIZE", body=lambda p: frames_as_body(p) * 60000))
+case("response.status.body.endless", "C07 a body of 4 MiB without a length is bounded", status_refused(
+    b"HTTP/1.1 404 Not Found", True, b"X: y", body=lambda p: frames_as_body(p) * 60000))
 case("response.eof.empty", "K12 EOF instead of a response", refuses(lambda p: b"", ends=True))
 case("response.eof.line", "K12 EOF inside the status line", refuses(lambda p: b"HTTP/1.1 10", ends=True))
 case("response.eof.head", "K12 EOF inside the head", refuses(lambda p: response(p)[:-2], ends=True))
 case("response.reset", "K12 a reset instead of a response", lambda p: p.abort())
+case("response.timeout.half", "T01 half a response: the client gives up after 10 s",
+     lambda p: (p.send(response(p)[:-3]), gives_up(p, 9, 13)), 15)
+case("close.never.leaving", "K11 a server that does not drop the transport: the client does, after a deadline",
+     lambda p: (p.send(response(p) + p.close_frame(1000)), p.expect_close(1000), gives_up(p, 0, 12)), 15)
 case("response.garbage", "C14 a binary answer", refuses(lambda p: blob(300).replace(b"\r", b"") + b"\r\n\r\n"))
 case("response.frame", "C14 a frame instead of a response", refuses(lambda p: p.text(b"no response")))
 
@@ -244,3 +272,4 @@ for name, title, function, seconds in cases_both.CASES:
     case(name, title, after_handshake(function), seconds)
 cases_both.limit_cases(lambda n, t, f, s: case(n, t, after_handshake(f), s), "limit.default", 16 << 20)
 LONG_CASES = [(n, t, after_handshake(f), s) for n, t, f, s in cases_both.LONG_CASES]
+LONG_CASES.append(("response.timeout", "T01 no response at all: the client gives up after 10 s", lambda p: gives_up(p, 9, 13), 15))

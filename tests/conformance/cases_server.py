@@ -9,7 +9,7 @@ import socket
 import time
 
 import cases_both
-from cases_both import blob
+from cases_both import MIB, blob
 from peer import Link, Peer
 from wire import BINARY, CONT, PING, PONG, TEXT, Failure, accept_for, show
 
@@ -638,6 +638,40 @@ case("load.unread", "a peer that never reads: the server stops reading, then eve
 case("load.other", "a peer that never reads does not hold up others", others_are_served)
 case("load.thousand", "1,000 connections at once", thousand, 40)
 case("load.resets", "peers that vanish with a reset, at 40 points", resets)
+
+def endless_after_error(target):
+    """K15: what comes behind the last Close is discarded, but not for ever: the byte bound is 16 MiB."""
+    link = target.open()
+    link.send(link.frame(3))
+    link.expect_close(1002)
+    link.expect_eof(2.5)
+    rubbish = bytes(MIB)
+    for _ in range(64):
+        link.send(rubbish, read=False)
+        if link.write_ended:
+            return
+    raise Failure("64 MiB were taken behind the server's last Close")
+
+
+case("error.linger.bound", "K15 more than 16 MiB behind an error: the server drops the connection", endless_after_error, 20)
+
+
+def never_leaving(target):
+    """K11: a peer that never ends its direction does not hold the connection for ever."""
+    link = target.open()
+    link.send(link.close_frame(1000))
+    link.expect_close(1000)
+    link.expect_eof(2.5)
+    began = time.monotonic()
+    while time.monotonic() - began < 12:
+        link.send(b"x")
+        if link.write_ended:
+            return
+        time.sleep(0.1)
+    raise Failure("12 s after the closing handshake the server still takes bytes")
+
+
+case("close.never.leaving", "K11 K15 a peer that goes on sending after the closing handshake is dropped", never_leaving, 15)
 
 # Every case of cases_both, over a usual handshake; the limits of both servers.
 
