@@ -81,6 +81,7 @@ enum class error : std::uint16_t {
   too_many_fragments,
   text_not_utf8,
   message_too_big,
+  deflate_data_corrupt,
 
   // Closing.
   close_payload_of_one_byte,
@@ -322,6 +323,9 @@ inline constexpr explained explanations[] = {
       "the peer sends bytes as text: they belong in a binary message", 1007}},
     {error::message_too_big,
      {"message_too_big", "a message is over the limit", "RFC 6455 10.4", "raise `max_message`", 1009}},
+    {error::deflate_data_corrupt,
+     {"deflate_data_corrupt", "a compressed message is not DEFLATE data, or refers to bytes that are not there", "RFC 7692 7.2.2",
+      "a broken peer, or one that keeps its context though none was agreed", 1007}},
 
     {error::close_payload_of_one_byte,
      {"close_payload_of_one_byte", "a Close has a payload of one byte", "RFC 6455 5.5.1", "a broken peer", 1002}},

@@ -152,6 +152,8 @@ WSCODEC_FUNCTIONS_END
 
 WSCODEC_TYPES_BEGIN
 
+struct deflate_options;  // permessage_deflate.hpp
+
 /// How an extension takes part in the opening handshake; permessage-deflate fills one of these. The agreement is a
 /// number of the extension's own making, 0 for none; while it is not 0 the extension owns RSV1.
 struct extension_hook {
@@ -165,6 +167,8 @@ struct extension_hook {
   std::size_t (*write_offer)(const void* options, char* to, std::size_t room) = nullptr;
   /// Server: the answer, name and parameters.
   std::size_t (*write_answer)(std::uint32_t agreement, char* to, std::size_t room) = nullptr;
+  /// permessage-deflate with an engine: a session compresses and inflates; otherwise messages with RSV1 pass as they are.
+  const deflate_options* deflate = nullptr;
 };
 
 WSCODEC_TYPES_END
