@@ -69,6 +69,7 @@ inline error check_sent_text(const connection_state& s, opcode op, std::string_v
 inline error send(connection_state& s, output& out, opcode op, std::string_view payload, bool last) noexcept {
   frame_head head;
   if (const error why = data_head(s, op, last, head); why != error::none) return why;
+  if (out.room() < frame_size(s, payload.size())) return error::output_full;  // before the text is looked at
   std::uint8_t utf8 = 0;
   if (const error why = check_sent_text(s, op, payload, last, utf8); why != error::none) return why;
   if (const error why = write_frame(s, out, head, payload); why != error::none) return why;

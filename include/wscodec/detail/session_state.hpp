@@ -119,10 +119,10 @@ inline void watch_water(session_state& s) noexcept {
     s.backed_up = false;
 }
 
-/// Writes through `write(output&)` at the end of the queue, which grows until it fits.
+/// Writes through `write(output&)` at the end of the queue, which grows when that says output_full: a call that fails
+/// for another reason allocates nothing.
 inline error queue_up(session_state& s, std::size_t guess, auto&& write) noexcept {
   for (std::size_t room = guess;; room *= 2) {
-    if (!make_room(s, s.queue, room)) return error::out_of_memory;
     output out{{s.queue.data + s.queue.end, s.queue.capacity - s.queue.end}};
     const error why = write(out);
     s.queue.end += out.size();
@@ -130,6 +130,7 @@ inline error queue_up(session_state& s, std::size_t guess, auto&& write) noexcep
       watch_water(s);
       return why;
     }
+    if (!make_room(s, s.queue, room)) return error::out_of_memory;
   }
 }
 
