@@ -188,9 +188,10 @@ constexpr std::uint8_t smaller(std::uint8_t a, std::uint8_t b) noexcept { return
 constexpr bool engine_can(bool (*able)(const deflate_parameters&), deflate_parameters p, bool& no_takeover) noexcept {
   p.takeover = !no_takeover;
   if (able(p)) return true;
-  no_takeover = true;
   p.takeover = false;
-  return able(p);
+  if (no_takeover || !able(p)) return false;
+  no_takeover = true;
+  return true;
 }
 
 /// Server: takes an offer or gives 0 (D10, D11, D18).
