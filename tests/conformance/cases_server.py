@@ -180,31 +180,44 @@ def version_named(response):
 # H01, H02, H29, H21, H22: the request line.
 
 for method in (b"POST", b"PUT", b"OPTIONS", b"DELETE", b"CONNECT", b"get", b"GETS", b"BREW"):
-    case(f"handshake.method.{method.decode()}", f"H01 method {method.decode()}", rejects(req(method + b" / HTTP/1.1"), 405))
+    case(f"handshake.method.{method.decode()}", f"H01 method {method.decode()}",
+         rejects(req(method + b" / HTTP/1.1"), 405))
 case("handshake.method.HEAD", "H01 method HEAD", rejects(req(b"HEAD / HTTP/1.1"), 405, body=False))
 case("handshake.version.1.0", "H02 HTTP/1.0 with Upgrade", rejects(req(b"GET / HTTP/1.0"), 400))
 case("handshake.version.0.9", "H02 H29 HTTP/0.9", rejects(req(b"GET / HTTP/0.9"), (400, 505)))
 for version in (b"2.0", b"3.0", b"9.9"):
-    case(f"handshake.version.{version.decode()}", "H29 another major version", rejects(req(b"GET / HTTP/" + version), 505))
-for label, line in (("none", b"GET /"), ("method.only", b"GET"), ("target.missing", b"GET HTTP/1.1"), ("empty.target", b"GET  HTTP/1.1"),
-                    ("two.spaces.before", b"GET  / HTTP/1.1"), ("two.spaces.after", b"GET /  HTTP/1.1"), ("tab", b"GET\t/ HTTP/1.1"),
-                    ("space.end", b"GET / HTTP/1.1 "), ("space.start", b" GET / HTTP/1.1"), ("lower", b"GET / http/1.1"),
-                    ("digits", b"GET / HTTP/1.10"), ("no.dot", b"GET / HTTP/11"), ("short", b"GET / HTTP/1."), ("long", b"GET / HTTP/1.1.1"),
-                    ("letters", b"GET / HTTP/a.b"), ("ftp", b"GET / FTP/1.1"), ("four.words", b"GET / x HTTP/1.1"), ("method.bad", b"G@T / HTTP/1.1"),
+    case(f"handshake.version.{version.decode()}", "H29 another major version",
+         rejects(req(b"GET / HTTP/" + version), 505))
+for label, line in (("none", b"GET /"), ("method.only", b"GET"), ("target.missing", b"GET HTTP/1.1"),
+                    ("empty.target", b"GET  HTTP/1.1"),
+                    ("two.spaces.before", b"GET  / HTTP/1.1"), ("two.spaces.after", b"GET /  HTTP/1.1"),
+                    ("tab", b"GET\t/ HTTP/1.1"),
+                    ("space.end", b"GET / HTTP/1.1 "), ("space.start", b" GET / HTTP/1.1"),
+                    ("lower", b"GET / http/1.1"),
+                    ("digits", b"GET / HTTP/1.10"), ("no.dot", b"GET / HTTP/11"), ("short", b"GET / HTTP/1."),
+                    ("long", b"GET / HTTP/1.1.1"),
+                    ("letters", b"GET / HTTP/a.b"), ("ftp", b"GET / FTP/1.1"), ("four.words", b"GET / x HTTP/1.1"),
+                    ("method.bad", b"G@T / HTTP/1.1"),
                     ("method.empty", b"/ HTTP/1.1"), ("fragment", b"GET /a#b HTTP/1.1"), ("nul", b"GET /a\0b HTTP/1.1"),
-                    ("control", b"GET /a\x1fb HTTP/1.1"), ("del", b"GET /a\x7fb HTTP/1.1"), ("utf8", "GET /ä HTTP/1.1".encode()),
-                    ("relative", b"GET chat HTTP/1.1"), ("asterisk", b"GET * HTTP/1.1"), ("authority", b"GET localhost:80 HTTP/1.1"),
+                    ("control", b"GET /a\x1fb HTTP/1.1"), ("del", b"GET /a\x7fb HTTP/1.1"),
+                    ("utf8", "GET /ä HTTP/1.1".encode()),
+                    ("relative", b"GET chat HTTP/1.1"), ("asterisk", b"GET * HTTP/1.1"),
+                    ("authority", b"GET localhost:80 HTTP/1.1"),
                     ("query.only", b"GET ?a=b HTTP/1.1")):
     case(f"handshake.line.{label}", f"H29 the request line {show(line)}", rejects(req(line), 400))
-for label, target_ in (("root", b"/"), ("query", b"/chat?a=b&c=/d?e"), ("escapes", b"/%F0%9F%92%A9/%00?%23"), ("double", b"//x//y"),
+for label, target_ in (("root", b"/"), ("query", b"/chat?a=b&c=/d?e"), ("escapes", b"/%F0%9F%92%A9/%00?%23"),
+                       ("double", b"//x//y"),
                        ("absolute.ws", b"ws://example.com/chat"),
                        ("absolute.http", b"http://example.com:8080/chat?x"), ("absolute.bare", b"ws://example.com"),
                        ("absolute.upper", b"WS://EXAMPLE.com/")):
-    case(f"handshake.target.{label}", f"H28 H29 the target {show(target_, 40)}", accepts(req(b"GET " + target_ + b" HTTP/1.1")))
+    case(f"handshake.target.{label}", f"H28 H29 the target {show(target_, 40)}",
+         accepts(req(b"GET " + target_ + b" HTTP/1.1")))
 case("handshake.crlf.one", "H21 an empty line before the request line", accepts(lambda p: b"\r\n" + request(p)))
-case("handshake.crlf.two", "H21 two empty lines before the request line", rejects(lambda p: b"\r\n\r\n" + request(p), 400))
+case("handshake.crlf.two", "H21 two empty lines before the request line",
+     rejects(lambda p: b"\r\n\r\n" + request(p), 400))
 case("handshake.lf.all", "H22 bare LF everywhere", rejects(lambda p: request(p).replace(b"\r\n", b"\n"), 400))
-case("handshake.lf.line", "H22 the request line ends with a bare LF", rejects(lambda p: request(p).replace(b"\r\n", b"\n", 1), 400))
+case("handshake.lf.line", "H22 the request line ends with a bare LF",
+     rejects(lambda p: request(p).replace(b"\r\n", b"\n", 1), 400))
 case("handshake.lf.field", "H22 a field ends with a bare LF",
      rejects(lambda p: request(p).replace(b"websocket\r\n", b"websocket\n"), 400))
 case("handshake.lf.last", "H22 the last line is a bare LF", rejects(lambda p: request(p)[:-2] + b"\n", 400))
@@ -216,17 +229,21 @@ case("handshake.cr.twice", "H22 CR CR LF", rejects(more(b"X-A: b\r"), 400))
 
 # H03 to H05: Connection and Upgrade.
 
-for label, value in (("lower", b"upgrade"), ("upper", b"UPGRADE"), ("list", b"keep-alive, Upgrade"), ("list.first", b"Upgrade,keep-alive"),
+for label, value in (("lower", b"upgrade"), ("upper", b"UPGRADE"), ("list", b"keep-alive, Upgrade"),
+                     ("list.first", b"Upgrade,keep-alive"),
                      ("empty.members", b", ,keep-alive,,\tUpgrade ,"), ("lines", [b"keep-alive", b"Upgrade"]),
                      ("lines.three", [b"a", b"", b"b,UpGrAdE , c"]), ("spaces", b"  \t Upgrade \t ")):
     case(f"handshake.connection.{label}", f"H03 Connection: {value!r}", accepts(req(Connection=value)))
-for label, value in (("missing", None), ("not", b"not-upgrade"), ("suffix", b"upgrades"), ("keepalive", b"keep-alive"), ("quoted", b'"upgrade"'),
+for label, value in (("missing", None), ("not", b"not-upgrade"), ("suffix", b"upgrades"), ("keepalive", b"keep-alive"),
+                     ("quoted", b'"upgrade"'),
                      ("joined", b"keep-alive upgrade"), ("empty", b""), ("semicolon", b"keep-alive;upgrade")):
     case(f"handshake.connection.bad.{label}", f"H04 H04b Connection: {value!r}", rejects(req(Connection=value), 400))
-for label, value in (("case", b"WebSocket"), ("upper", b"WEBSOCKET"), ("list", b"h2c, websocket"), ("lines", [b"h2c", b"websocket"]),
+for label, value in (("case", b"WebSocket"), ("upper", b"WEBSOCKET"), ("list", b"h2c, websocket"),
+                     ("lines", [b"h2c", b"websocket"]),
                      ("empty.members", b",websocket,,"), ("first", b"websocket,h2c")):
     case(f"handshake.upgrade.{label}", f"H05 Upgrade: {value!r}", accepts(req(Upgrade=value)))
-for label, value in (("missing", None), ("prefix", b"xwebsocket"), ("suffix", b"websockets"), ("h2c", b"h2c"), ("empty", b""),
+for label, value in (("missing", None), ("prefix", b"xwebsocket"), ("suffix", b"websockets"), ("h2c", b"h2c"),
+                     ("empty", b""),
                      ("dash", b"not-websocket"), ("space", b"web socket"), ("joined", b"h2c websocket")):
     case(f"handshake.upgrade.bad.{label}", f"H04 H04b Upgrade: {value!r}", rejects(req(Upgrade=value), 426))
 case("handshake.plain", "H04b a plain GET without any WebSocket field",
@@ -234,66 +251,96 @@ case("handshake.plain", "H04b a plain GET without any WebSocket field",
 
 # H06: Host.
 
-for label, value in (("name", b"example.com"), ("name.port", b"example.com:8080"), ("upper", b"EXAMPLE.com"), ("ipv4", b"192.0.2.1:80"),
-                     ("ipv6", b"[2001:db8::1]"), ("ipv6.port", b"[::1]:8080"), ("localhost", b"localhost"), ("under", b"a_b.example")):
+for label, value in (("name", b"example.com"), ("name.port", b"example.com:8080"), ("upper", b"EXAMPLE.com"),
+                     ("ipv4", b"192.0.2.1:80"),
+                     ("ipv6", b"[2001:db8::1]"), ("ipv6.port", b"[::1]:8080"), ("localhost", b"localhost"),
+                     ("under", b"a_b.example")):
     case(f"handshake.host.{label}", f"H06 Host: {value!r}", accepts(req(Host=value)))
-for label, value in (("missing", None), ("doubled", [b"example.com", b"example.com"]), ("two", [b"a.example", b"b.example"]), ("empty", b""),
-                     ("space", b"a b"), ("path", b"example.com/path"), ("user", b"user@example.com"), ("list", b"a.example, b.example"),
-                     ("port.letters", b"example.com:http"), ("bracket", b"[::1"), ("bracket.only", b"[]"), ("colons", b"::1"),
+for label, value in (("missing", None), ("doubled", [b"example.com", b"example.com"]),
+                     ("two", [b"a.example", b"b.example"]), ("empty", b""),
+                     ("space", b"a b"), ("path", b"example.com/path"), ("user", b"user@example.com"),
+                     ("list", b"a.example, b.example"),
+                     ("port.letters", b"example.com:http"), ("bracket", b"[::1"), ("bracket.only", b"[]"),
+                     ("colons", b"::1"),
                      ("url", b"http://example.com"), ("query", b"example.com?x"), ("hash", b"example.com#x"),
-                     ("backslash", b"a\\b"), ("percent", b"a%zz"), ("utf8", "bücher.example".encode()), ("port.sign", b"example.com:+80")):
+                     ("backslash", b"a\\b"), ("percent", b"a%zz"), ("utf8", "bücher.example".encode()),
+                     ("port.sign", b"example.com:+80")):
     case(f"handshake.host.bad.{label}", f"H06 Host: {value!r}", rejects(req(Host=value), 400))
 
 # H07 to H10: key and version.
 
-case("handshake.key.rfc", "H09 the RFC's sample key", accepts(req(key=b"dGhlIHNhbXBsZSBub25jZQ=="), key=b"dGhlIHNhbXBsZSBub25jZQ=="))
-for label, key in (("padbits.C", b"AQIDBAUGBwgJCgsMDQ4PEC=="), ("padbits.B", b"AAAAAAAAAAAAAAAAAAAAAB=="), ("plus", b"++++////++++////++++/w=="),
+case("handshake.key.rfc", "H09 the RFC's sample key", accepts(req(key=b"dGhlIHNhbXBsZSBub25jZQ=="),
+    key=b"dGhlIHNhbXBsZSBub25jZQ=="))
+for label, key in (("padbits.C", b"AQIDBAUGBwgJCgsMDQ4PEC=="), ("padbits.B", b"AAAAAAAAAAAAAAAAAAAAAB=="),
+                   ("plus", b"++++////++++////++++/w=="),
                    ("zero", b"AAAAAAAAAAAAAAAAAAAAAA==")):
-    case(f"handshake.key.{label}", "H08 H09 the accept value is taken over the key's own text", accepts(req(key=key), key=key))
-case("handshake.key.ows", "H09 white space around the key is no part of it", accepts(req(Sec_WebSocket_Key=b" \t " + KEY + b"\t  ")))
+    case(f"handshake.key.{label}", "H08 H09 the accept value is taken over the key's own text",
+         accepts(req(key=key), key=key))
+case("handshake.key.ows", "H09 white space around the key is no part of it",
+     accepts(req(Sec_WebSocket_Key=b" \t " + KEY + b"\t  ")))
 for label, value in (("missing", None), ("doubled", [KEY, KEY]), ("empty", b""), ("short", base64.b64encode(b"x" * 15)),
-                     ("long", base64.b64encode(b"x" * 17)), ("eighteen", base64.b64encode(b"x" * 18)), ("unpadded", KEY[:-2]), ("one.pad", KEY[:-1]),
-                     ("three.pads", KEY[:-3] + b"==="), ("urlsafe", b"__" + KEY[2:]), ("dash", b"-" + KEY[1:]), ("inner.space", KEY[:5] + b" " + KEY[6:]),
-                     ("inner.pad", KEY[:10] + b"=" + KEY[11:]), ("text", b"not base64 at all"), ("list", KEY + b", " + KEY), ("quoted", b'"' + KEY + b'"'),
+                     ("long", base64.b64encode(b"x" * 17)), ("eighteen", base64.b64encode(b"x" * 18)),
+                     ("unpadded", KEY[:-2]), ("one.pad", KEY[:-1]),
+                     ("three.pads", KEY[:-3] + b"==="), ("urlsafe", b"__" + KEY[2:]), ("dash", b"-" + KEY[1:]),
+                     ("inner.space", KEY[:5] + b" " + KEY[6:]),
+                     ("inner.pad", KEY[:10] + b"=" + KEY[11:]), ("text", b"not base64 at all"),
+                     ("list", KEY + b", " + KEY), ("quoted", b'"' + KEY + b'"'),
                      ("trailing", KEY + b"x"), ("latin1", KEY[:5] + b"\xe4" + KEY[6:]), ("1000", b"A" * 1000)):
     case(f"handshake.key.bad.{label}", f"H07 Sec-WebSocket-Key: {show(value, 40) if isinstance(value, bytes) else value}",
          rejects(req(Sec_WebSocket_Key=value), 400))
-for label, value in (("12", b"12"), ("14", b"14"), ("0", b"0"), ("8", b"8"), ("7", b"7"), ("113", b"113"), ("1", b"1"), ("255", b"255")):
-    case(f"handshake.swv.{label}", f"H10 Sec-WebSocket-Version: {label}", rejects(req(Sec_WebSocket_Version=value), 426, check=version_named))
+for label, value in (("12", b"12"), ("14", b"14"), ("0", b"0"), ("8", b"8"), ("7", b"7"), ("113", b"113"), ("1", b"1"),
+                     ("255", b"255")):
+    case(f"handshake.swv.{label}", f"H10 Sec-WebSocket-Version: {label}", rejects(req(Sec_WebSocket_Version=value), 426,
+        check=version_named))
 case("handshake.swv.missing", "H10 no Sec-WebSocket-Version", rejects(req(Sec_WebSocket_Version=None), 400))
-case("handshake.swv.doubled", "H10 Sec-WebSocket-Version twice", rejects(req(Sec_WebSocket_Version=[b"13", b"13"]), 400))
+case("handshake.swv.doubled", "H10 Sec-WebSocket-Version twice", rejects(req(Sec_WebSocket_Version=[b"13", b"13"]),
+    400))
 case("handshake.swv.ows", "H10 white space around the version", accepts(req(Sec_WebSocket_Version=b" \t13\t ")))
 
 # H11 to H13, H32: subprotocols; the second server speaks one.
 
-for label, lines in (("one", [SUBPROTOCOL]), ("last", [b"a, b, " + SUBPROTOCOL]), ("first", [SUBPROTOCOL + b",a,b"]), ("lines", [b"a", b"b", SUBPROTOCOL]),
-                     ("lines.mixed", [b"a,b", b"c , " + SUBPROTOCOL]), ("empty.members", [b", ,a,," + SUBPROTOCOL + b",\t,"]), ("tight", [b"a,b," + SUBPROTOCOL]),
+for label, lines in (("one", [SUBPROTOCOL]), ("last", [b"a, b, " + SUBPROTOCOL]), ("first", [SUBPROTOCOL + b",a,b"]),
+                     ("lines", [b"a", b"b", SUBPROTOCOL]),
+                     ("lines.mixed", [b"a,b", b"c , " + SUBPROTOCOL]),
+                     ("empty.members", [b", ,a,," + SUBPROTOCOL + b",\t,"]), ("tight", [b"a,b," + SUBPROTOCOL]),
                      ("wide", [b" a \t,\t b , " + SUBPROTOCOL + b" "]), ("empty.line", [b"", SUBPROTOCOL])):
     case(f"handshake.protocol.{label}", f"H11 H12 H13 Sec-WebSocket-Protocol: {lines}",
          accepts(req(Sec_WebSocket_Protocol=lines), SUBPROTOCOL, limited=True))
 case("handshake.protocol.none.offered", "H17 no subprotocol offered, none answered", accepts(req(), limited=True))
-case("handshake.protocol.none.wanted", "H17 subprotocols offered to a server without any", accepts(req(Sec_WebSocket_Protocol=b"a, b")))
-for label, value in (("space", b"a b"), ("slash", b"a/b"), ("quoted", b'"a"'), ("semicolon", b"a;b"), ("at", b"a@b"), ("utf8", "ä".encode()), ("colon", b"a:b"),
-                     ("doubled", b"a, b, a"), ("doubled.lines", [b"a, b", b"c, a"]), ("empty", b""), ("commas", b", ,"), ("lines.empty", [b"", b""])):
-    case(f"handshake.protocol.bad.{label}", f"H13 H32 Sec-WebSocket-Protocol: {value!r}", rejects(req(Sec_WebSocket_Protocol=value), 400, limited=True))
+case("handshake.protocol.none.wanted", "H17 subprotocols offered to a server without any",
+     accepts(req(Sec_WebSocket_Protocol=b"a, b")))
+for label, value in (("space", b"a b"), ("slash", b"a/b"), ("quoted", b'"a"'), ("semicolon", b"a;b"), ("at", b"a@b"),
+                     ("utf8", "ä".encode()), ("colon", b"a:b"),
+                     ("doubled", b"a, b, a"), ("doubled.lines", [b"a, b", b"c, a"]), ("empty", b""), ("commas", b", ,"),
+                     ("lines.empty", [b"", b""])):
+    case(f"handshake.protocol.bad.{label}", f"H13 H32 Sec-WebSocket-Protocol: {value!r}",
+         rejects(req(Sec_WebSocket_Protocol=value), 400, limited=True))
 
 # H15 to H17: the grammar of extensions; nothing here can be negotiated.
 
-for label, value in (("unknown", b"x-unknown"), ("params", b"foo; a; b=1; c=\"x\""), ("quoted.comma", b'foo; a="b, c; d"'), ("list", b"foo, bar; x, baz"),
-                     ("quoted.escape", b'foo; a="x\\"y\\\\"'), ("empty.members", b", foo,,bar ,"), ("lines", [b"foo; a", b"bar"]), ("tight", b"foo;a=1;b,bar;c"),
+for label, value in (("unknown", b"x-unknown"), ("params", b"foo; a; b=1; c=\"x\""),
+                     ("quoted.comma", b'foo; a="b, c; d"'), ("list", b"foo, bar; x, baz"),
+                     ("quoted.escape", b'foo; a="x\\"y\\\\"'), ("empty.members", b", foo,,bar ,"),
+                     ("lines", [b"foo; a", b"bar"]), ("tight", b"foo;a=1;b,bar;c"),
                      ("quoted.empty", b'foo; a=""'), ("inside.quotes", b'foo; a="x, permessage-deflate"'),
                      ("frame", b"x-webkit-deflate-frame")):
-    case(f"handshake.extension.{label}", f"H12 H15 H17 Sec-WebSocket-Extensions: {value!r}", accepts(req(Sec_WebSocket_Extensions=value)))
-for label, value in (("no.name", b"; a=1"), ("two.words", b"foo bar"), ("no.parameter", b"foo;"), ("no.parameter.name", b"foo; =1"), ("no.value", b"foo; a="),
-                     ("unterminated", b'foo; a="b'), ("quote.end", b'foo; a="b\\'), ("slash", b"fo/o"), ("quoted.name", b'"foo"'), ("after.quotes", b'foo; a="b"c'),
-                     ("double.semicolon", b"foo;; a"), ("double.equals", b"foo; a==1"), ("behind.good", b"foo, bar; ="), ("empty", b""), ("commas", b",, ,")):
-    case(f"handshake.extension.bad.{label}", f"H16b H32 Sec-WebSocket-Extensions: {value!r}", rejects(req(Sec_WebSocket_Extensions=value), 400))
+    case(f"handshake.extension.{label}", f"H12 H15 H17 Sec-WebSocket-Extensions: {value!r}",
+         accepts(req(Sec_WebSocket_Extensions=value)))
+for label, value in (("no.name", b"; a=1"), ("two.words", b"foo bar"), ("no.parameter", b"foo;"),
+                     ("no.parameter.name", b"foo; =1"), ("no.value", b"foo; a="),
+                     ("unterminated", b'foo; a="b'), ("quote.end", b'foo; a="b\\'), ("slash", b"fo/o"),
+                     ("quoted.name", b'"foo"'), ("after.quotes", b'foo; a="b"c'),
+                     ("double.semicolon", b"foo;; a"), ("double.equals", b"foo; a==1"), ("behind.good", b"foo, bar; ="),
+                     ("empty", b""), ("commas", b",, ,")):
+    case(f"handshake.extension.bad.{label}", f"H16b H32 Sec-WebSocket-Extensions: {value!r}",
+         rejects(req(Sec_WebSocket_Extensions=value), 400))
 
 # H19: a body.
 
 case("handshake.body.length", "H19 Content-Length: 5", rejects(more(b"Content-Length: 5"), 400))
 case("handshake.body.chunked", "H19 Transfer-Encoding: chunked", rejects(more(b"Transfer-Encoding: chunked"), 400))
-case("handshake.body.huge", "H19 Content-Length beyond 64 bits", rejects(more(b"Content-Length: 18446744073709551616"), 400))
+case("handshake.body.huge", "H19 Content-Length beyond 64 bits", rejects(more(b"Content-Length: 18446744073709551616"),
+    400))
 case("handshake.body.zero", "H19 Content-Length: 0 is no body", accepts(more(b"Content-Length: 0")))
 
 # H20: bytes behind the request.
@@ -349,30 +396,37 @@ case("handshake.behind.error", "H20 bad text in the request's segment: the 101, 
 
 # H22 to H27, H30, H34: fields.
 
-for label, line in (("fold", b"X-A: b\r\n c"), ("fold.tab", b"X-A: b\r\n\tc"), ("colon.space", b"X-A : b"), ("colon.tab", b"X-A\t: b"), ("no.name", b": b"),
-                    ("no.colon", b"X-A b"), ("name.space", b"X A: b"), ("name.paren", b"X(A): b"), ("name.utf8", "X-ä: b".encode()), ("name.nul", b"X\0A: b"),
+for label, line in (("fold", b"X-A: b\r\n c"), ("fold.tab", b"X-A: b\r\n\tc"), ("colon.space", b"X-A : b"),
+                    ("colon.tab", b"X-A\t: b"), ("no.name", b": b"),
+                    ("no.colon", b"X-A b"), ("name.space", b"X A: b"), ("name.paren", b"X(A): b"),
+                    ("name.utf8", "X-ä: b".encode()), ("name.nul", b"X\0A: b"),
                     ("space.first", b" X-A: b")):
     case(f"handshake.field.bad.{label}", f"H23 H24 the field {show(line)}", rejects(more(line, b"X-Last: 1"), 400))
 case("handshake.field.bad.fold.first", "H23 a folded line right behind the request line",
      rejects(lambda p: request(p).replace(b"\r\n", b"\r\n X-A: b\r\n", 1), 400))
 for byte in (0, 1, 7, 8, 11, 12, 14, 27, 31, 127):
-    case(f"handshake.value.bad.{byte:02x}", f"H25 byte {byte:02x} in a value", rejects(more(b"X-A: b" + bytes([byte]) + b"c"), 400))
+    case(f"handshake.value.bad.{byte:02x}", f"H25 byte {byte:02x} in a value",
+         rejects(more(b"X-A: b" + bytes([byte]) + b"c"), 400))
 case("handshake.value.tab", "H25 a tab inside a value", accepts(more(b"X-A: b\tc")))
 case("handshake.value.obs", "H25 bytes 80 to ff in a value", accepts(more(b"X-A: " + bytes(range(128, 256)))))
 case("handshake.value.empty", "H25 an empty value of an unknown field", accepts(more(b"X-A:", b"X-B: \t ")))
 case("handshake.value.tight", "H27 no space behind the colon", accepts(lambda p: request(p).replace(b": ", b":")))
 case("handshake.name.lower", "H27 field names in lower case", accepts(
-    lambda p: b"\r\n".join(re.sub(rb"^[A-Za-z-]+(?=: )", lambda m: m[0].lower(), line) for line in request(p).split(b"\r\n"))))
+    lambda p: b"\r\n".join(re.sub(rb"^[A-Za-z-]+(?=: )", lambda m: m[0].lower(), line)
+                           for line in request(p).split(b"\r\n"))))
 case("handshake.name.upper", "H27 field names in upper case", accepts(
-    lambda p: b"\r\n".join(re.sub(rb"^[A-Za-z-]+(?=: )", lambda m: m[0].upper(), line) for line in request(p).split(b"\r\n"))))
+    lambda p: b"\r\n".join(re.sub(rb"^[A-Za-z-]+(?=: )", lambda m: m[0].upper(), line)
+                           for line in request(p).split(b"\r\n"))))
 case("handshake.name.marks", "H24 a field name of every token character", accepts(more(b"!#$%&'*+-.^_`|~09azAZ: x")))
 case("handshake.order", "H27 the fields in reverse order", accepts(
     lambda p: b"\r\n".join([(r := request(p).split(b"\r\n"))[0]] + r[-3:0:-1] + [b"", b""])))
 case("handshake.origin", "H34 an Origin, and what else a browser sends", accepts(more(
-    b"Origin: https://example.com", b"Pragma: no-cache", b"Cache-Control: no-cache", b"User-Agent: Mozilla/5.0 (X11; Linux x86_64)",
+    b"Origin: https://example.com", b"Pragma: no-cache", b"Cache-Control: no-cache",
+    b"User-Agent: Mozilla/5.0 (X11; Linux x86_64)",
     b"Accept-Encoding: gzip, deflate, br", b"Accept-Language: de,en;q=0.9", b"Sec-Fetch-Mode: websocket")))
 case("handshake.origin.null", "H34 Origin: null", accepts(more(b"Origin: null")))
-case("handshake.origin.doubled", "H30 Origin twice", rejects(more(b"Origin: https://a.example", b"Origin: https://b.example"), 400))
+case("handshake.origin.doubled", "H30 Origin twice",
+     rejects(more(b"Origin: https://a.example", b"Origin: https://b.example"), 400))
 
 # H26: sizes.
 
@@ -406,7 +460,8 @@ def unfinished(make, status):
 
 case("handshake.size.line", "H26 a request line just under 8,192 bytes", accepts(req(line_of(8190))))
 case("handshake.size.line.over", "H26 a request line of 8,200 bytes", rejects(req(line_of(8200)), 414))
-case("handshake.size.line.early", "H26 a request line without end fails as its limit is passed", unfinished(lambda p: b"GET /" + b"t" * 8300, 414))
+case("handshake.size.line.early", "H26 a request line without end fails as its limit is passed",
+     unfinished(lambda p: b"GET /" + b"t" * 8300, 414))
 case("handshake.size.line.method", "H26 a method without end", unfinished(lambda p: b"G" * 8300, (400, 405, 414)))
 case("handshake.size.cookie", "H26 a cookie of 4,096 bytes", accepts(more(b"Cookie: session=" + b"c" * 4096)))
 case("handshake.size.cookies", "H26 three cookies of 4,096 bytes", accepts(more(*[b"Cookie: c=" + b"c" * 4096] * 3)))
@@ -414,7 +469,8 @@ case("handshake.size.head", "H26 a head of 16,384 bytes", accepts(head_of(16384)
 case("handshake.size.head.over", "H26 a head of 16,500 bytes", rejects(head_of(16500), 431))
 case("handshake.size.head.early", "H26 a field without end fails as the limit is passed",
      unfinished(lambda p: request(p)[:-2] + b"X-A: " + b"v" * 17000, 431))
-case("handshake.size.head.name", "H26 a field name without end", unfinished(lambda p: request(p)[:-2] + b"n" * 17000, 431))
+case("handshake.size.head.name", "H26 a field name without end", unfinished(lambda p: request(p)[:-2] + b"n" * 17000,
+    431))
 case("handshake.size.head.mebibyte", "H26 K15 a head of 1 MiB: the 431 can be read, without a reset",
      rejects(more(*[b"X-A: " + b"v" * 8000] * 131), 431))
 case("handshake.fields.100", "H26 exactly 100 fields", accepts(more(*[b"X-%d: x" % i for i in range(95)])))
@@ -425,13 +481,20 @@ case("handshake.fields.1000", "H26 1,000 fields", rejects(more(*[b"X:" for i in 
 
 for label, make, status in (
         ("version.method", req(b"POST / HTTP/1.0"), 400), ("major.method", req(b"POST / HTTP/2.0", Host=None), 505),
-        ("method.host", req(b"POST / HTTP/1.1", Host=None), 405), ("method.swv", req(b"POST / HTTP/1.1", Sec_WebSocket_Version=b"8"), 405),
-        ("method.body", req(b"POST / HTTP/1.1", more=[b"Content-Length: 3"]), 405), ("host.upgrade", req(Host=None, Upgrade=None), 400),
-        ("body.upgrade", req(Upgrade=None, more=[b"Content-Length: 3"]), 400), ("upgrade.connection", req(Upgrade=None, Connection=None), 426),
-        ("upgrade.key", req(Upgrade=b"h2c", Sec_WebSocket_Key=None), 426), ("connection.swv", req(Connection=None, Sec_WebSocket_Version=b"8"), 400),
-        ("swv.key", req(Sec_WebSocket_Version=b"8", Sec_WebSocket_Key=None), 426), ("swv.extension", req(Sec_WebSocket_Version=b"8", Sec_WebSocket_Extensions=b";"), 426),
-        ("swv.protocol", req(Sec_WebSocket_Version=b"8", Sec_WebSocket_Protocol=b"a, a"), 426), ("grammar.method", req(b"POST / HTTP/1.1", more=[b"X : y"]), 400),
-        ("grammar.swv", req(Sec_WebSocket_Version=b"8", more=[b"X: \x01"]), 400), ("limit.swv", req(Sec_WebSocket_Version=b"8", more=[b"X: x"] * 100), 431)):
+        ("method.host", req(b"POST / HTTP/1.1", Host=None), 405),
+        ("method.swv", req(b"POST / HTTP/1.1", Sec_WebSocket_Version=b"8"), 405),
+        ("method.body", req(b"POST / HTTP/1.1", more=[b"Content-Length: 3"]), 405),
+        ("host.upgrade", req(Host=None, Upgrade=None), 400),
+        ("body.upgrade", req(Upgrade=None, more=[b"Content-Length: 3"]), 400),
+        ("upgrade.connection", req(Upgrade=None, Connection=None), 426),
+        ("upgrade.key", req(Upgrade=b"h2c", Sec_WebSocket_Key=None), 426),
+        ("connection.swv", req(Connection=None, Sec_WebSocket_Version=b"8"), 400),
+        ("swv.key", req(Sec_WebSocket_Version=b"8", Sec_WebSocket_Key=None), 426),
+        ("swv.extension", req(Sec_WebSocket_Version=b"8", Sec_WebSocket_Extensions=b";"), 426),
+        ("swv.protocol", req(Sec_WebSocket_Version=b"8", Sec_WebSocket_Protocol=b"a, a"), 426),
+        ("grammar.method", req(b"POST / HTTP/1.1", more=[b"X : y"]), 400),
+        ("grammar.swv", req(Sec_WebSocket_Version=b"8", more=[b"X: \x01"]), 400),
+        ("limit.swv", req(Sec_WebSocket_Version=b"8", more=[b"X: x"] * 100), 431)):
     case(f"handshake.order.{label}", "H31 two rules broken: which is reported", rejects(make, status))
 
 
@@ -501,8 +564,10 @@ case("handshake.eof.inside", "K12 EOF inside the request", partial_head)
 case("handshake.eof.empty", "K12 EOF before the request", nothing_at_all)
 case("handshake.tls", "H29 a TLS greeting instead of a request", rejects(
     lambda p: bytes.fromhex("16030100c8010000c40303") + bytes(range(200)), 400))
-case("handshake.preface", "H29 the preface of HTTP/2", rejects(lambda p: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, 505)))
-case("handshake.frame.first", "H29 a frame instead of a request", rejects(lambda p: p.text(b"no handshake\r\n\r\n", key=b"abcd"), 400))
+case("handshake.preface", "H29 the preface of HTTP/2", rejects(lambda p: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    (400, 505)))
+case("handshake.frame.first", "H29 a frame instead of a request",
+     rejects(lambda p: p.text(b"no handshake\r\n\r\n", key=b"abcd"), 400))
 
 
 def garbage_head(target):
@@ -653,7 +718,8 @@ def endless_after_error(target):
     raise Failure("64 MiB were taken behind the server's last Close")
 
 
-case("error.linger.bound", "K15 more than 16 MiB behind an error: the server drops the connection", endless_after_error, 20)
+case("error.linger.bound", "K15 more than 16 MiB behind an error: the server drops the connection", endless_after_error,
+     20)
 
 
 def never_leaving(target):
@@ -671,7 +737,8 @@ def never_leaving(target):
     raise Failure("12 s after the closing handshake the server still takes bytes")
 
 
-case("close.never.leaving", "K11 K15 a peer that goes on sending after the closing handshake is dropped", never_leaving, 15)
+case("close.never.leaving", "K11 K15 a peer that goes on sending after the closing handshake is dropped", never_leaving,
+     15)
 
 # Every case of cases_both, over a usual handshake; the limits of both servers.
 

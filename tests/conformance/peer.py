@@ -313,7 +313,8 @@ class Peer(Link):
         if got != (opcode, bytes(payload)):
             detail = ""
             if got[0] == opcode and opcode != CLOSE:
-                at = next((i for i, (a, b) in enumerate(zip(got[1], payload)) if a != b), min(len(got[1]), len(payload)))
+                at = next((i for i, (a, b) in enumerate(zip(got[1], payload)) if a != b),
+                          min(len(got[1]), len(payload)))
                 detail = f" (they differ at byte {at}, sizes {len(payload)} and {len(got[1])})"
             raise Failure(f"expected {want}, got {self._name(*got)}{detail}")
 
