@@ -112,7 +112,7 @@ void answer(auto&& to, const setting& s, const ws::event& ev, bool& closed) {
 void try_after_the_end(auto& endpoint, auto&& send) {
   const ws::error why = endpoint.why();
   const std::uint64_t offset = endpoint.offset();
-  std::string more{"\x81\x80\0\0\0\0\x88\0", 8};
+  std::vector<char> more{'\x81', '\x80', 0, 0, 0, 0, '\x88', '\x00'};
   std::span<char> bytes{more};
   REQUIRE(!endpoint.next(bytes));
   REQUIRE(bytes.empty());
