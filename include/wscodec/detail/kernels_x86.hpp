@@ -11,8 +11,9 @@
 
 WSCODEC_DETAIL_BEGIN
 
-struct alignas(16) utf8_rule_tables {
-  std::uint8_t by_upper_before[16], by_lower_before[16], by_upper[16];
+/// Sixteen bytes each, twice: a look-up works on each half of a vector by itself.
+struct alignas(32) utf8_rule_tables {
+  std::uint8_t by_upper_before[32], by_lower_before[32], by_upper[32];
 };
 
 constexpr utf8_rule_tables make_utf8_rules() noexcept {
@@ -31,12 +32,12 @@ constexpr utf8_rule_tables make_utf8_rules() noexcept {
       {0x0F00, 0xFFFF, 0x0F00},  // a continuation, then another: right in longer code points, and bit 7 says so
   };
   utf8_rule_tables tables{};
-  for (unsigned half = 0; half < 16; ++half)
+  for (unsigned i = 0; i < 32; ++i)
     for (unsigned r = 0; r < 8; ++r) {
-      const auto bit = [=](unsigned set) { return static_cast<std::uint8_t>((set >> half & 1U) << r); };
-      tables.by_upper_before[half] |= bit(rules[r].upper_before);
-      tables.by_lower_before[half] |= bit(rules[r].lower_before);
-      tables.by_upper[half] |= bit(rules[r].upper);
+      const auto bit = [=](unsigned set) { return static_cast<std::uint8_t>((set >> i % 16 & 1U) << r); };
+      tables.by_upper_before[i] |= bit(rules[r].upper_before);
+      tables.by_lower_before[i] |= bit(rules[r].lower_before);
+      tables.by_upper[i] |= bit(rules[r].upper);
     }
   return tables;
 }
@@ -50,9 +51,6 @@ using chars __attribute__((vector_size(16))) = char;
 using words __attribute__((vector_size(16))) = long long;
 
 WSCODEC_TARGET WSCODEC_INLINE vec load(const char* p) noexcept { return load_word<vec>(p); }
-WSCODEC_TARGET WSCODEC_INLINE vec load_table(const std::uint8_t* p) noexcept {
-  return load_word<vec>(reinterpret_cast<const char*>(p));
-}
 WSCODEC_TARGET WSCODEC_INLINE void store(char* p, vec v) noexcept { store_word(p, v); }
 WSCODEC_TARGET WSCODEC_INLINE vec splat(std::uint32_t key) noexcept { return splat_16(key); }
 WSCODEC_TARGET WSCODEC_INLINE vec fill(std::uint8_t byte) noexcept { return vec{} + byte; }
@@ -100,12 +98,6 @@ using keys_of_32 __attribute__((vector_size(32))) = std::uint32_t;
 WSCODEC_TARGET WSCODEC_INLINE vec load(const char* p) noexcept {
   vec v;
   std::memcpy(&v, p, sizeof v);
-  return v;
-}
-WSCODEC_TARGET WSCODEC_INLINE vec load_table(const std::uint8_t* p) noexcept {
-  vec v;
-  std::memcpy(&v, p, 16);
-  std::memcpy(reinterpret_cast<char*>(&v) + 16, p, 16);
   return v;
 }
 WSCODEC_TARGET WSCODEC_INLINE void store(char* p, vec v) noexcept { std::memcpy(p, &v, sizeof v); }

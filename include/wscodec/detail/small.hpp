@@ -99,24 +99,38 @@ WSCODEC_INLINE bool is_ascii_16(vec16 v) noexcept {
 #endif
 }
 
+/// `Vectors` vectors in a row, one after the other in memory: 1, 2 or 4 of them. (A loop over an array would be kept by
+/// gcc -O2 as it stands, in memory.)
+template <std::size_t Vectors>
+struct row_16 {
+  row_16<Vectors / 2> low, high;
+
+  WSCODEC_INLINE row_16(const char* p, vec16 key) noexcept : low(p, key), high(p + 8 * Vectors, key) {}
+  WSCODEC_INLINE void store(char* p) const noexcept {
+    low.store(p);
+    high.store(p + 8 * Vectors);
+  }
+  [[nodiscard]] WSCODEC_INLINE vec16 joined() const noexcept { return low.joined() | high.joined(); }
+};
+template <>
+struct row_16<1> {
+  vec16 only;
+
+  WSCODEC_INLINE row_16(const char* p, vec16 key) noexcept : only(load_16(p) ^ key) {}
+  WSCODEC_INLINE void store(char* p) const noexcept { store_word(p, only); }
+  [[nodiscard]] WSCODEC_INLINE vec16 joined() const noexcept { return only; }
+};
+
 /// `Half` vectors from the front and as many from the back, which overlap: `16 * Half <= n <= 32 * Half`.
 template <std::size_t Half, bool Store, bool AsciiOnly>
 WSCODEC_INLINE bool mask_overlapped(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
-  const vec16 front_key = splat_16(key);
-  const vec16 back_key = splat_16(rotate_key(key, n));
-  vec16 front[Half], back[Half];
-  for (std::size_t i = 0; i < Half; ++i) {
-    front[i] = load_16(from + 16 * i) ^ front_key;
-    back[i] = load_16(from + n - 16 * (Half - i)) ^ back_key;
-  }
-  if constexpr (AsciiOnly) {
-    vec16 all = front[0] | back[0];
-    for (std::size_t i = 1; i < Half; ++i) all |= front[i] | back[i];
-    if (!is_ascii_16(all)) return false;
-  }
+  const row_16<Half> front{from, splat_16(key)};
+  const row_16<Half> back{from + n - 16 * Half, splat_16(rotate_key(key, n))};
+  if constexpr (AsciiOnly)
+    if (!is_ascii_16(front.joined() | back.joined())) return false;
   if constexpr (Store) {
-    for (std::size_t i = 0; i < Half; ++i) store_word(to + 16 * i, front[i]);
-    for (std::size_t i = 0; i < Half; ++i) store_word(to + n - 16 * (Half - i), back[i]);
+    front.store(to);
+    back.store(to + n - 16 * Half);
   }
   return true;
 }

@@ -95,9 +95,7 @@ inline std::size_t utf8_check_from(const char* text, std::size_t begin, std::siz
 }
 
 /// A first byte after which the same must follow as in this state; NUL for the complete state.
-inline char utf8_lead_of(std::uint8_t state) noexcept {
-  constexpr char leads[] = "\0\xC2\xE1\xF1\xE0\xED\xF0\xF4";
-  return leads[state / 6U];
-}
+inline constexpr std::uint8_t utf8_leads[8] = {0x00, 0xC2, 0xE1, 0xF1, 0xE0, 0xED, 0xF0, 0xF4};
+WSCODEC_INLINE std::uint8_t utf8_lead_of(std::uint8_t state) noexcept { return utf8_leads[state / 6U]; }
 
 WSCODEC_DETAIL_END

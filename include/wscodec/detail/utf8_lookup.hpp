@@ -13,9 +13,10 @@ WSCODEC_TARGET WSCODEC_INLINE vec utf8_errors(vec older, vec now) noexcept {
   const vec one_before = behind<1>(bridge, now);
   const vec two_before = behind<2>(bridge, now);
   const vec three_before = behind<3>(bridge, now);
-  const vec pairs = look_up(load_table(utf8_rules.by_upper_before), one_before >> 4) &
-                    look_up(load_table(utf8_rules.by_lower_before), one_before & fill(0x0F)) &
-                    look_up(load_table(utf8_rules.by_upper), now >> 4);
+  const auto* const tables = reinterpret_cast<const char*>(&utf8_rules);
+  const vec pairs = look_up(load(tables), one_before >> 4) &               // by_upper_before
+                    look_up(load(tables + 32), one_before & fill(0x0F)) &  // by_lower_before
+                    look_up(load(tables + 64), now >> 4);                  // by_upper
   // 0x80 at the third byte of E0.. and the third and fourth of F0..: there must be a continuation after another.
   const vec longer = (subtract(two_before, fill(0xE0 - 0x80)) | subtract(three_before, fill(0xF0 - 0x80))) & fill(0x80);
   return pairs ^ longer;
@@ -44,7 +45,7 @@ WSCODEC_TARGET inline std::size_t utf8_blocks(char* to, const char* from, std::s
   const vec keys = splat(key);
 
   vec older = fill(0);
-  older[width - 1] = static_cast<std::uint8_t>(utf8_lead_of(state));
+  if (state != utf8_complete) older[width - 1] = utf8_lead_of(state);
 
   // The last vector overlaps others: it is loaded before they are stored, together with the one that precedes it.
   const vec last_keys = splat(rotate_key(key, n));
@@ -62,9 +63,9 @@ WSCODEC_TARGET inline std::size_t utf8_blocks(char* to, const char* from, std::s
   std::size_t i = 0;
   for (; n - i >= 4 * width; i += 4 * width) {
     const vec a = take<Store>(from + i, keys);
-    const vec b = take<Store>(from + i + width, keys);
-    const vec c = take<Store>(from + i + 2 * width, keys);
-    const vec d = take<Store>(from + i + 3 * width, keys);
+    vec b = take<Store>(from + i + width, keys);
+    vec c = take<Store>(from + i + 2 * width, keys);
+    vec d = take<Store>(from + i + 3 * width, keys);
     if constexpr (Store) {
       store(to + i, a);
       store(to + i + width, b);
@@ -73,18 +74,30 @@ WSCODEC_TARGET inline std::size_t utf8_blocks(char* to, const char* from, std::s
     }
     if (is_ascii(a | b | c | d)) {
       if (utf8_is_cut(older)) return utf8_check_from(text, i, n, state);
-    } else if (any(utf8_errors(older, a) | utf8_errors(a, b) | utf8_errors(b, c) | utf8_errors(c, d))) {
-      return utf8_check_from(text, i, i + 4 * width, state);
+    } else {
+      // One after the other: gcc would begin all four at once, and run out of registers.
+      vec wrong = utf8_errors(older, a);
+      __asm__("" : "+x"(wrong), "+x"(b));
+      wrong |= utf8_errors(a, b);
+      __asm__("" : "+x"(wrong), "+x"(c));
+      wrong |= utf8_errors(b, c);
+      __asm__("" : "+x"(wrong), "+x"(d));
+      wrong |= utf8_errors(c, d);
+      if (any(wrong)) return utf8_check_from(text, i, i + 4 * width, state);
     }
     older = d;
   }
   for (; n - i >= width; i += width) {
     const vec a = take<Store>(from + i, keys);
     if constexpr (Store) store(to + i, a);
-    if (any(utf8_errors(older, a))) return utf8_check_from(text, i, i + width, state);
+    if (!is_ascii(older | a) && any(utf8_errors(older, a))) return utf8_check_from(text, i, i + width, state);
     older = a;
   }
   if constexpr (Store) store(to + n - width, last);
+  if (is_ascii(before_last | last)) {
+    state = utf8_complete;
+    return n;
+  }
   if (any(utf8_errors(before_last, last))) return utf8_check_from(text, i, n, state);
   return utf8_check_from(text, n, n, state);
 }
