@@ -1,6 +1,7 @@
 #include <wscodec/sha1.hpp>
 
 #include <array>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -52,5 +53,17 @@ TEST_CASE("two parts are hashed as one string, wherever the cut is", "[sha1]") {
     const auto whole = ws::sha1(part);
     for (std::size_t cut = 0; cut <= n; ++cut)
       if (ws::sha1(part.substr(0, cut), part.substr(cut)) != whole) FAIL("length " << n << ", cut at " << cut);
+  }
+}
+
+TEST_CASE("every machine's way to a block gives the same", "[sha1][kernels]") {
+  std::string bytes;
+  for (std::size_t i = 0; i < 64 * 40; ++i) bytes.push_back(static_cast<char>(i * i * 7 + i / 5));
+  std::uint32_t by_words[5] = {0x67452301U, 0xEFCDAB89U, 0x98BADCFEU, 0x10325476U, 0xC3D2E1F0U};
+  std::uint32_t by_machine[5] = {0x67452301U, 0xEFCDAB89U, 0x98BADCFEU, 0x10325476U, 0xC3D2E1F0U};
+  for (std::size_t at = 0; at < bytes.size(); at += 64) {
+    ws::detail::sha1_block_words(by_words, bytes.data() + at);
+    ws::detail::sha1_block(by_machine, bytes.data() + at);
+    for (int i = 0; i < 5; ++i) REQUIRE(by_words[i] == by_machine[i]);
   }
 }

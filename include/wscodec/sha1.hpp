@@ -6,35 +6,45 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 #include "bytes.hpp"
 #include "config.hpp"
+#include "detail/kernels.hpp"
+#include "detail/sha1_x86.hpp"
 
 WSCODEC_DETAIL_BEGIN
 
 /// Takes one block of 64 bytes into the hash.
-constexpr void sha1_block(std::uint32_t (&hash)[5], const char* block) noexcept {
+constexpr void sha1_block_words(std::uint32_t (&hash)[5], const char* block) noexcept {
   std::uint32_t w[80] = {};
   for (std::size_t t = 0; t < 16; ++t) w[t] = load_big<std::uint32_t>(block + 4 * t);
   for (std::size_t t = 16; t < 80; ++t) w[t] = std::rotl(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
   std::uint32_t a = hash[0], b = hash[1], c = hash[2], d = hash[3], e = hash[4];
-  for (std::size_t t = 0; t < 80; ++t) {
-    const std::uint32_t mix = t < 20   ? ((b & (c ^ d)) ^ d) + 0x5A827999U
-                              : t < 40 ? (b ^ c ^ d) + 0x6ED9EBA1U
-                              : t < 60 ? ((b & c) | (d & (b | c))) + 0x8F1BBCDCU
-                                       : (b ^ c ^ d) + 0xCA62C1D6U;
-    const std::uint32_t next = std::rotl(a, 5) + mix + e + w[t];
+  const auto round = [&](std::uint32_t mixed, std::uint32_t scheduled) {
+    const std::uint32_t next = std::rotl(a, 5) + mixed + e + scheduled;
     e = d;
     d = c;
     c = std::rotl(b, 30);
     b = a;
     a = next;
-  }
+  };
+  for (std::size_t t = 0; t < 20; ++t) round(((c ^ d) & b) ^ d, w[t] + 0x5A827999U);
+  for (std::size_t t = 20; t < 40; ++t) round(b ^ c ^ d, w[t] + 0x6ED9EBA1U);
+  for (std::size_t t = 40; t < 60; ++t) round((b & c) | (d & (b | c)), w[t] + 0x8F1BBCDCU);
+  for (std::size_t t = 60; t < 80; ++t) round(b ^ c ^ d, w[t] + 0xCA62C1D6U);
   hash[0] += a;
   hash[1] += b;
   hash[2] += c;
   hash[3] += d;
   hash[4] += e;
+}
+
+constexpr void sha1_block(std::uint32_t (&hash)[5], const char* block) noexcept {
+#if defined(__GNUC__) && defined(__x86_64__)
+  if (!std::is_constant_evaluated() && has_sha_instructions()) return sha_x86::block(hash, block);
+#endif
+  sha1_block_words(hash, block);
 }
 
 WSCODEC_DETAIL_END

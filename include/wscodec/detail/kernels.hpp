@@ -25,6 +25,7 @@ struct kernels {
   std::size_t (*unmask_utf8)(char* to, const char* from, std::size_t n, std::uint32_t key,
                              std::uint8_t& state) noexcept;
   std::size_t (*utf8)(const char* p, std::size_t n, std::uint8_t& state) noexcept;
+  bool sha = false;  // SHA instructions can be used
 };
 
 // Any machine: 64-bit words.
@@ -114,10 +115,12 @@ __attribute__((target("avx2"))) inline std::size_t utf8(const char* p, std::size
 
 inline constexpr kernels ssse3_kernels{"ssse3", &plain::mask, &ssse3::unmask_utf8, &ssse3::utf8};
 inline constexpr kernels avx2_kernels{"avx2", &avx2::mask, &avx2::unmask_utf8, &avx2::utf8};
+inline constexpr kernels avx2_sha_kernels{"avx2_sha", &avx2::mask, &avx2::unmask_utf8, &avx2::utf8, true};
 
 inline const kernels& best_kernels() noexcept {
   const x86_features machine = find_x86_features();
-  return machine.avx2 ? avx2_kernels : machine.ssse3 ? ssse3_kernels : plain_kernels;
+  if (machine.avx2) return machine.sha ? avx2_sha_kernels : avx2_kernels;
+  return machine.ssse3 ? ssse3_kernels : plain_kernels;
 }
 
 // The table that is there at first.
@@ -158,7 +161,12 @@ void for_each_kernels(Use use) {
   use(word_kernels);
   use(plain_kernels);
   if (machine.ssse3) use(ssse3_kernels);
-  if (machine.avx2) use(avx2_kernels);
+  if (machine.avx2) use(machine.sha ? avx2_sha_kernels : avx2_kernels);
+}
+
+inline bool has_sha_instructions() noexcept {
+  const kernels* chosen = __atomic_load_n(&chosen_kernels, __ATOMIC_RELAXED);
+  return chosen == &undecided_kernels ? choose_kernels().sha : chosen->sha;
 }
 
 WSCODEC_INLINE const kernels& the_kernels() noexcept {
