@@ -224,14 +224,44 @@ WSCODEC_NOINLINE inline advanced advance(connection_state& s, char* p, std::size
   }
 }
 
-/// A small text message in the gate was not UTF-8: gives the good bytes, then fails.
-WSCODEC_NOINLINE inline advanced small_text_failed(connection_state& s, char* payload, std::size_t good, std::size_t size) noexcept {
+/// A text message in the gate was not UTF-8: gives the good bytes, then fails.
+WSCODEC_NOINLINE inline advanced whole_text_failed(connection_state& s, char* payload, std::size_t good, std::size_t size) noexcept {
   s.offset += good;
   s.fast_max = -1;
   if (good == 0) return fail(s, error::text_not_utf8, s.offset, payload + size);
   s.pending = error::text_not_utf8;
   s.fr.message.opcode = opcode::text;
   return {word_of(event_type::data, opcode::text, true), payload, good, payload + size};
+}
+
+/// A whole message that goes through the gate: unmasks and checks it, in place.
+WSCODEC_INLINE advanced take_whole(connection_state& s, opcode op, char* p, std::size_t payload_at, std::size_t length,
+                                   bool masked) noexcept {
+  char* const payload = p + payload_at;
+  s.offset += payload_at;
+  if (op == opcode::binary) {
+    if (masked) mask(payload, length, load_masking_key(payload - 4));
+  } else {
+    std::uint8_t utf8 = 0;
+    const std::size_t good = masked ? unmask_utf8(payload, length, load_masking_key(payload - 4), utf8)
+                                    : utf8_check(payload, length, utf8);
+    if (good != length || utf8 != 0) [[unlikely]]
+      return whole_text_failed(s, payload, good, length);
+  }
+  s.offset += length;
+  return {op == opcode::binary ? word_of(event_type::data, opcode::binary, true, true)
+                               : word_of(event_type::data, opcode::text, true, true),
+          payload, length, payload + length};
+}
+
+/// The gate for a length of 16 bits. `at` is null if this is not a whole message, or one over the limit.
+WSCODEC_NOINLINE inline advanced medium_gate(connection_state& s, opcode op, char* p, std::size_t n,
+                                             bool masked) noexcept {
+  const std::size_t payload_at = masked ? 8 : 4;
+  if (n < payload_at) return {};
+  const std::size_t length = load_big<std::uint16_t>(p + 2);
+  if (length <= max_control_payload || length > n - payload_at || length > s.opt->max_message) return {};
+  return take_whole(s, op, p, payload_at, length, masked);
 }
 
 /// The inlined gate: a whole text or binary message of at most 125 bytes, nothing else going on. The first two bytes
@@ -243,24 +273,14 @@ WSCODEC_INLINE bool gate(connection_state& s, char* p, std::size_t n, advanced& 
   const auto length = static_cast<std::size_t>(head >> 8);
   const bool masked = (s.fast_pattern & 0x8000U) != 0;
   const std::size_t payload_at = masked ? 6 : 2;
-  if (op - 1 >= 2 || static_cast<std::int32_t>(length) > s.fast_max || n < payload_at + length) return false;
-  char* const payload = p + payload_at;
-  s.offset += payload_at;
-  if (op == 2) {
-    if (masked) mask(payload, length, load_masking_key(p + 2));
-  } else {
-    std::uint8_t utf8 = 0;
-    const std::size_t good =
-        masked ? unmask_utf8(payload, length, load_masking_key(p + 2), utf8) : utf8_check(payload, length, utf8);
-    if (good != length || utf8 != 0) [[unlikely]] {
-      result = small_text_failed(s, payload, good, length);
-      return true;
-    }
+  if (op - 1 >= 2) return false;
+  if (static_cast<std::int32_t>(length) > s.fast_max) {
+    if (length != 126 || s.fast_max < 0) return false;
+    result = medium_gate(s, static_cast<opcode>(op), p, n, masked);
+    return result.at != nullptr;
   }
-  s.offset += length;
-  result = {op == 2 ? word_of(event_type::data, opcode::binary, true, true)
-                    : word_of(event_type::data, opcode::text, true, true),
-            payload, length, payload + length};
+  if (n < payload_at + length) return false;
+  result = take_whole(s, static_cast<opcode>(op), p, payload_at, length, masked);
   return true;
 }
 
