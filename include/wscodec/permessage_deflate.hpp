@@ -319,5 +319,6 @@ WSCODEC_FUNCTIONS_BEGIN
   hook.write_answer = detail::write_deflate_answer;
   return hook;
 }
+extension_hook permessage_deflate(const deflate_options&&) = delete;
 
 WSCODEC_FUNCTIONS_END
