@@ -105,6 +105,7 @@ inline error send_close(connection_state& s, output& out, close_code code, std::
   if (const error why = write_close_payload(payload, size, code, reason, s.opt->cut_long_reason); why != error::none) return why;
   if (const error why = write_frame(s, out, {.opcode = opcode::close}, {payload, size}); why != error::none) return why;
   s.closing = next_state(s.closing, close_step::close_sent);
+  if (!s.opt->pong_after_close) s.pong_owed = false;  // RFC 6455 5.5.1: nothing follows a Close (F19)
   open_gate(s);
   return error::none;
 }
