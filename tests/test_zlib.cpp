@@ -174,6 +174,8 @@ TEST_CASE("D03 a compressed message without any payload fails", "[deflate][D03]"
   CHECK(inflate("") == corrupt);
   CHECK(inflated{}.piece("", false).piece("", false).piece("", true).log == corrupt);
   CHECK(inflated{}.message("\0"sv).piece("", true).log == "\"\"\n" + corrupt);
+  // Also behind a message that ended with a final block, after which no tail is fed.
+  CHECK(inflated{}.message("\x01"sv).piece("", true).log == "\"\"\n" + corrupt);
 }
 
 TEST_CASE("D05 what we compress inflates, for all windows, levels, takeovers and sizes of output", "[deflate][D05][D07][D10]") {
@@ -349,6 +351,11 @@ TEST_CASE("D12 broken Huffman tables fail, at every split", "[deflate][D12]") {
     for (std::size_t pieces = 0; pieces <= bytes.size(); ++pieces)
       for (const std::size_t room : {1U, 2U, 64U}) CHECK(inflate(bytes, {.room = room, .pieces = pieces}) == corrupt);
   }
+}
+
+TEST_CASE("D01 the tail is fed once, also where it is data and the output is full in its middle", "[deflate][D01]") {
+  for (std::size_t room = 1; room <= 8; ++room)
+    CHECK(inflate(hex("00 05 00 fa ff 48"), {.room = room}) == "\"H\\x00\\x00\\xff\\xff\"\n");
 }
 
 TEST_CASE("D12 a message that ends inside a block fails", "[deflate][D12]") {
