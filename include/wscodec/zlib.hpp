@@ -25,6 +25,7 @@ struct zlib_stream {
   z_stream z;
   const allocator* memory;
   bool after_final;
+  bool between_blocks;
 };
 
 /// Memory on the stack, for the self-test; taken only.
@@ -139,10 +140,14 @@ inline deflate_status zlib_inflate(void* inflater, std::string_view& in, output&
   zlib_stream& s = *static_cast<zlib_stream*>(inflater);
   for (;;) {
     if (out.room() == 0) return deflate_status::output_full;
-    const std::size_t before = in.size();
+    const std::size_t before = in.size() + out.room();
+    const std::size_t given = in.size();
     // Z_SYNC_FLUSH rather than Z_FINISH: with it zlib also keeps the last bytes in its window.
     const int result = zlib_step(s.z, in, out, [&](bool) { return inflate(&s.z, Z_SYNC_FLUSH); });
-    if (in.size() != before) s.after_final = false;
+    if (in.size() != given) s.after_final = false;
+    // data_type: 128 at the end of a block, and in the low bits those of the last byte that were not used. A call that
+    // does nothing says nothing.
+    if (in.size() + out.room() != before) s.between_blocks = (s.z.data_type & 128) != 0 && (s.z.data_type & 63) == 0;
     if (result == Z_STREAM_END) {
       // RFC 7692 7.2.3.4: a final block does not end the message; this forgets all but the window (D04).
       (void)inflateResetKeep(&s.z);
@@ -160,15 +165,13 @@ inline bool zlib_after_final(const void* inflater) noexcept { return static_cast
 
 inline deflate_status zlib_finish(void* inflater, output&) noexcept {
   const zlib_stream& s = *static_cast<const zlib_stream*>(inflater);
-  // data_type: 128 at the end of a block, and in the low bits those of the last byte that were not used.
-  const bool between_blocks = (s.z.data_type & 128) != 0 && (s.z.data_type & 63) == 0;
-  return s.after_final || between_blocks ? deflate_status::done : deflate_status::corrupt;
+  return s.after_final || s.between_blocks ? deflate_status::done : deflate_status::corrupt;
 }
 
 inline void zlib_reset_inflater(void* inflater) noexcept {
   zlib_stream* const s = static_cast<zlib_stream*>(inflater);
   (void)inflateReset(&s->z);
-  s->after_final = false;
+  s->after_final = s->between_blocks = false;
 }
 
 inline void zlib_close_inflater(void* inflater) noexcept {
