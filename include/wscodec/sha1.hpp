@@ -41,7 +41,7 @@ constexpr void sha1_block_words(std::uint32_t (&hash)[5], const char* block) noe
 }
 
 constexpr void sha1_block(std::uint32_t (&hash)[5], const char* block) noexcept {
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(__GNUC__) && defined(__x86_64__) && defined(__SSE2__)
   if (!std::is_constant_evaluated() && has_sha_instructions()) return sha_x86::block(hash, block);
 #endif
   sha1_block_words(hash, block);

@@ -12,7 +12,7 @@
 #include "../config.hpp"
 #include "small.hpp"
 #include "utf8_automaton.hpp"
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(__GNUC__) && defined(__x86_64__) && defined(__SSE2__)
 #include "kernels_x86.hpp"
 #endif
 
@@ -56,7 +56,7 @@ inline std::size_t unmask_utf8_words(char* to, const char* from, std::size_t n, 
 
 inline constexpr kernels word_kernels{"words", &mask_words, &unmask_utf8_words, &utf8_words};
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) && (defined(__SSE2__) || defined(__ARM_NEON))
 
 // Any machine with vectors of 16 bytes that the compiler knows: SSE2, NEON, and the like.
 
@@ -82,7 +82,7 @@ inline constexpr kernels plain_kernels{"plain", &plain::mask, &unmask_utf8_words
 
 #endif
 
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(__GNUC__) && defined(__x86_64__) && defined(__SSE2__)
 
 namespace ssse3 {
 
@@ -179,7 +179,7 @@ WSCODEC_INLINE const kernels& the_kernels() noexcept {
 
 #else
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) && (defined(__SSE2__) || defined(__ARM_NEON))
 inline constexpr const kernels& only_kernels = plain_kernels;
 #else
 inline constexpr const kernels& only_kernels = word_kernels;

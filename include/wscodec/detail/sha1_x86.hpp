@@ -1,7 +1,7 @@
 // wscodec: layer 2, inside sha1: a block with the SHA instructions of x86-64.
 #pragma once
 
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(__GNUC__) && defined(__x86_64__) && defined(__SSE2__)
 
 #include <bit>
 #include <cstddef>

@@ -79,7 +79,7 @@ WSCODEC_INLINE bool mask_16(char* to, const char* from, std::size_t n, std::uint
   return true;
 }
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) && (defined(__SSE2__) || defined(__ARM_NEON))
 
 using vec16 __attribute__((vector_size(16))) = std::uint8_t;
 
