@@ -1,5 +1,6 @@
 // wscodec: layer 4, keepalive: every deadline of the rule table (T01-T07). Time is an argument: microseconds, monotonic,
-// any epoch. It is kept as the last `tick` told it; what happens between two ticks happens at the earlier one's time.
+// any epoch. What happened since the last tick counts from the next `tick`, or from the last one if `next_deadline`
+// sees it first: so it does not matter whether a turn begins or ends with its tick, and no deadline falls too early.
 #pragma once
 
 #include <cstdint>
@@ -32,13 +33,17 @@ struct keepalive {
   std::uint64_t received_at = 0;
   std::uint64_t sent_at = 0;
   std::uint64_t stuck_since = 0;     ///< output waits and none was taken
-  std::uint64_t pinged_at = 0;       ///< when our last ping was sent
-  std::uint64_t round_trip = 0;      ///< of the last answered ping; 0: none yet
+  std::uint64_t pinged_at = 0;       ///< when the ping that `pinged` speaks of was sent
+  std::uint32_t round_trip = 0;      ///< of the last answered ping; 0: none yet
+  std::uint32_t ping_lag = 0;        ///< by how much `pinged_at` is later than the tick before the ping
   std::uint32_t seen_received = 0;   ///< counters at the last look, enough to see a change
   std::uint32_t seen_sent = 0;
   bool started = false;
   bool was_handshaking = false;
   bool was_ending = false;
+  bool was_waiting = false;          ///< output waited
+  bool was_pinged = false;
+  bool out = false;                  ///< all that was to be sent before the end was taken
   bool pinged = false;               ///< a ping of ours is unanswered since `pinged_at`
 };
 
@@ -50,6 +55,23 @@ constexpr std::uint64_t later(std::uint64_t since, std::uint64_t by) noexcept {
   return by == 0 ? never : since > never - by ? never : since + by;
 }
 
+constexpr std::uint32_t to_32_bits(std::uint64_t time) noexcept {
+  return time < 0xFFFFFFFFU ? static_cast<std::uint32_t>(time) : 0xFFFFFFFFU;
+}
+
+/// Our ping was sent, or its answer came. The round trip is as exact as the ticks are.
+constexpr void ping_sent(keepalive& k) noexcept {
+  if (k.pinged) return;
+  k.pinged = true;
+  k.was_pinged = false;
+  k.pinged_at = k.now;
+  k.ping_lag = 0;
+}
+constexpr void ping_answered(keepalive& k) noexcept {
+  k.pinged = false;
+  k.round_trip = to_32_bits(k.now - k.pinged_at + k.ping_lag);
+}
+
 /// Sees what happened since the last look; it happened at `k.now`.
 constexpr void observe(keepalive& k, const activity& a) noexcept {
   const auto received = static_cast<std::uint32_t>(a.received);
@@ -57,11 +79,21 @@ constexpr void observe(keepalive& k, const activity& a) noexcept {
   if (received != k.seen_received) k.received_at = k.now;
   if (sent != k.seen_sent) k.sent_at = k.now;
   if (!a.output_waits || sent != k.seen_sent) k.stuck_since = k.now;
-  if (a.handshaking != k.was_handshaking || a.ending != k.was_ending) k.phase_since = k.now;
+  if (a.output_waits && !k.was_waiting) k.stuck_since = k.now;
+  // T02 is about a Close that is out: as long as the peer takes what comes before it, the time begins anew.
+  const bool other_phase = a.handshaking != k.was_handshaking || a.ending != k.was_ending;
+  if (other_phase || (a.ending && !k.out && sent != k.seen_sent)) k.phase_since = k.now;
+  if (k.pinged && !k.was_pinged) {
+    k.ping_lag = to_32_bits(k.now - k.pinged_at);
+    k.pinged_at = k.now;
+  }
+  k.out = a.ending && (!a.output_waits || (k.out && !other_phase));
   k.seen_received = received;
   k.seen_sent = sent;
   k.was_handshaking = a.handshaking;
   k.was_ending = a.ending;
+  k.was_waiting = a.output_waits;
+  k.was_pinged = k.pinged;
 }
 
 /// When each deadline falls due, the earliest first in importance.
@@ -92,10 +124,10 @@ WSCODEC_FUNCTIONS_BEGIN
     k.started = true;
     k.now = k.phase_since = k.received_at = k.sent_at = k.stuck_since = now;
   }
-  detail::observe(k, a);
   if (now > k.now) k.now = now;
+  detail::observe(k, a);
   for (const due what : detail::all_dues)
-    if (detail::deadline(k, a, opt, what) <= k.now) return what;
+    if (const std::uint64_t at = detail::deadline(k, a, opt, what); at <= k.now && at != never) return what;
   return due::nothing;
 }
 

@@ -214,13 +214,15 @@ inline activity activity_of(const session_state& s) noexcept {
 }
 
 inline error session_ping(session_state& s) noexcept {
+  // While a ping is unanswered the next ones say the same: the answer to any of them ends the wait that began with the
+  // first, however fast they come.
+  const std::uint32_t number = s.ping_number + (s.clock.pinged ? 0U : 1U);
   char payload[4];
-  store_big(payload, s.ping_number + 1);
+  store_big(payload, number);
   const error why = session_control(s, opcode::ping, {payload, 4});
   if (why != error::none) return why;
-  ++s.ping_number;
-  if (!s.clock.pinged) s.clock.pinged_at = s.clock.now;
-  s.clock.pinged = true;
+  s.ping_number = number;
+  ping_sent(s.clock);
   return error::none;
 }
 

@@ -198,8 +198,7 @@ inline void answered(session_state& s, std::string_view pong) noexcept {
   char expected[4];
   store_big(expected, s.ping_number);
   if (!s.clock.pinged || pong != std::string_view{expected, 4}) return;
-  s.clock.pinged = false;
-  s.clock.round_trip = s.clock.now - s.clock.pinged_at;
+  ping_answered(s.clock);
 }
 
 /// Looks after an event of the connection; true when it is for the caller.
