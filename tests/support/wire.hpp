@@ -435,7 +435,7 @@ class connection_endpoint final : public machine_endpoint<ws::connection> {
     while (const ws::event ev = machine->next(rest)) happened(ev);
     if (!rest.empty()) log.add("BAD: input left over");
   }
-  ws::error send(ws::opcode op, std::string_view payload, bool last) override {
+  ws::error send(ws::opcode op, std::string_view payload, bool last = true) override {
     return write(payload.size(), [&](ws::output& out) { return machine->send(out, op, payload, last); });
   }
   ws::error ping(std::string_view payload) override {
@@ -444,7 +444,7 @@ class connection_endpoint final : public machine_endpoint<ws::connection> {
   ws::error pong(std::string_view payload) override {
     return write(payload.size(), [&](ws::output& out) { return machine->pong(out, payload); });
   }
-  ws::error close(ws::close_code code, std::string_view reason) override {
+  ws::error close(ws::close_code code = ws::close_code::normal, std::string_view reason = {}) override {
     return write(256, [&](ws::output& out) { return machine->close(out, code, reason); });
   }
   std::string take_sent() override {
@@ -501,12 +501,14 @@ class session_endpoint final : public machine_endpoint<ws::session> {
     while (const ws::event ev = machine->next(rest)) happened(ev);
     if (!rest.empty()) log.add("BAD: input left over");
   }
-  ws::error send(ws::opcode op, std::string_view payload, bool last) override {
+  ws::error send(ws::opcode op, std::string_view payload, bool last = true) override {
     return machine->send(op, payload, last);
   }
   ws::error ping(std::string_view payload) override { return machine->ping(payload); }
   ws::error pong(std::string_view payload) override { return machine->pong(payload); }
-  ws::error close(ws::close_code code, std::string_view reason) override { return machine->close(code, reason); }
+  ws::error close(ws::close_code code = ws::close_code::normal, std::string_view reason = {}) override {
+    return machine->close(code, reason);
+  }
   std::string take_sent() override {
     std::string sent;
     while (!machine->output().empty()) {
