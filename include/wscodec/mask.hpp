@@ -69,14 +69,15 @@ WSCODEC_FUNCTIONS_BEGIN
 
 /// Masks or unmasks `n` bytes in place. RFC 6455 5.3: octet i is XORed with octet i mod 4 of the key.
 WSCODEC_INLINE constexpr void mask(char* data, std::size_t n, std::uint32_t key) noexcept {
-  if (std::is_constant_evaluated()) detail::mask_bytes(data, data, n, key);
-  else detail::mask_payload(data, data, n, key);
+  if (std::is_constant_evaluated()) return detail::mask_bytes(data, data, n, key);
+  data = detail::anonymous(data);
+  detail::mask_payload(data, data, n, key);
 }
 
 /// The same while copying; `to` and `from` must not overlap.
 WSCODEC_INLINE constexpr void mask_copy(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
-  if (std::is_constant_evaluated()) detail::mask_bytes(to, from, n, key);
-  else detail::mask_payload(to, from, n, key);
+  if (std::is_constant_evaluated()) return detail::mask_bytes(to, from, n, key);
+  detail::mask_payload(detail::anonymous(to), detail::anonymous(from), n, key);
 }
 
 WSCODEC_FUNCTIONS_END

@@ -42,7 +42,8 @@ WSCODEC_FUNCTIONS_BEGIN
 /// byte that cannot (F15); then `state` means nothing. `state` is 0 at the start of the text, and at its end if the
 /// text is complete.
 WSCODEC_INLINE constexpr std::size_t utf8_check(const char* p, std::size_t n, std::uint8_t& state) noexcept {
-  return std::is_constant_evaluated() ? detail::utf8_check_bytes(p, n, state) : detail::check_text(p, n, state);
+  return std::is_constant_evaluated() ? detail::utf8_check_bytes(p, n, state)
+                                      : detail::check_text(detail::anonymous(p), n, state);
 }
 
 /// Is this a whole text in UTF-8?
@@ -55,7 +56,8 @@ WSCODEC_INLINE constexpr std::size_t utf8_check(const char* p, std::size_t n, st
 /// before the returned index are there, those behind it are unspecified. `to` and `from` must not overlap.
 WSCODEC_INLINE constexpr std::size_t unmask_copy_utf8(char* to, const char* from, std::size_t n, std::uint32_t key,
                                                       std::uint8_t& state) noexcept {
-  if (!std::is_constant_evaluated()) return detail::unmask_text(to, from, n, key, state);
+  if (!std::is_constant_evaluated())
+    return detail::unmask_text(detail::anonymous(to), detail::anonymous(from), n, key, state);
   detail::mask_bytes(to, from, n, key);
   return detail::utf8_check_bytes(to, n, state);
 }
@@ -63,7 +65,9 @@ WSCODEC_INLINE constexpr std::size_t unmask_copy_utf8(char* to, const char* from
 /// The same in place.
 WSCODEC_INLINE constexpr std::size_t unmask_utf8(char* data, std::size_t n, std::uint32_t key,
                                                  std::uint8_t& state) noexcept {
-  return unmask_copy_utf8(data, data, n, key, state);
+  if (std::is_constant_evaluated()) return unmask_copy_utf8(data, data, n, key, state);
+  data = detail::anonymous(data);
+  return detail::unmask_text(data, data, n, key, state);
 }
 
 /// The same for text that is not masked.

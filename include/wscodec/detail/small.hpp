@@ -31,6 +31,16 @@ WSCODEC_INLINE void store_word(char* p, Word word) noexcept {
   std::memcpy(p, &word, sizeof word);
 }
 
+/// The same pointer, but gcc cannot tell to what: of a small buffer whose size it knows it would warn that the paths
+/// for longer payloads read beyond it.
+template <class Char>
+WSCODEC_INLINE Char* anonymous(Char* p) noexcept {
+#if defined(__GNUC__) && !defined(__clang__)
+  __asm__("" : "+r"(p));
+#endif
+  return p;
+}
+
 inline constexpr std::uint64_t top_bits = 0x8080808080808080U;
 
 /// XORs 64-bit words, any length; `to` may be `from`. Machines without vectors have nothing better.
