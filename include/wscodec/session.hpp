@@ -98,12 +98,17 @@ class session {
 
   /// Queues a message, or with `last` false a piece of one of unknown length. Errors: not_open, already_closing,
   /// send_out_of_order, opcode_not_sendable, send_text_not_utf8, no_entropy, out_of_memory; on each nothing is queued.
-  WSCODEC_INLINE error send(opcode op, std::string_view payload, bool last = true) noexcept {
-    return detail::session_send(s_, op, payload, last);
+  /// With permessage-deflate messages from the threshold on are compressed, unless `how` is `off`: a message that holds
+  /// a secret beside another's text should not be (RFC 7692 8). All pieces of a message go as its first.
+  WSCODEC_INLINE error send(opcode op, std::string_view payload, bool last = true,
+                            compression how = compression::automatic) noexcept {
+    return detail::session_send(s_, op, payload, last, how);
   }
   /// Queues a message without copying its payload, which must stay until `returned` gives the token back.
-  WSCODEC_INLINE error send_borrowed(opcode op, std::string_view payload, void* token) noexcept {
-    return detail::send_borrowed(s_, op, payload, token);
+  /// What is compressed (or masked, by a client) is copied all the same.
+  WSCODEC_INLINE error send_borrowed(opcode op, std::string_view payload, void* token,
+                                     compression how = compression::automatic) noexcept {
+    return detail::send_borrowed(s_, op, payload, token, how);
   }
   /// The token of a borrowed payload that is free again; false when there is none.
   [[nodiscard]] WSCODEC_INLINE bool returned(void*& token) noexcept { return detail::returned(s_, token); }
@@ -174,8 +179,10 @@ class session {
 
  private:
   WSCODEC_INLINE void forget() noexcept {
-    s_.message = s_.input = s_.queue = {};
+    s_.message = {};
+    s_.input = s_.queue = {};
     s_.lent = nullptr;
+    s_.deflate = nullptr;
     s_.conn.scratch = nullptr;
     s_.conn.scratch_size = 0;
   }

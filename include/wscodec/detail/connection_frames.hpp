@@ -163,7 +163,8 @@ inline advanced read_frames(connection_state& s, char* const begin, std::size_t 
     // A message that is here as one whole frame stays in place even when pieces are joined.
     const bool whole = fin && s.first_pending && take == s.fr.remaining && take == s.fr.message.size;
     char* to = nullptr;
-    if (dest.how == placing::copying || (dest.how == placing::joining && !whole)) {
+    const bool join = dest.how == placing::joining || (dest.how == placing::inflating && !s.fr.message.compressed);
+    if (dest.how == placing::copying || (join && !whole)) {
       if (take != 0 && dest.room == 0) return ask(needs_room, p);
       if (take > dest.room) take = dest.room;
       to = dest.to;

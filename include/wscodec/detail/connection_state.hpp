@@ -92,8 +92,9 @@ struct advanced {
   char* at = nullptr;
 };
 
-/// Where payloads go: they stay in place, or whole messages do and pieces are joined, or all are copied.
-enum class placing : std::uint8_t { in_place, joining, copying };
+/// Where payloads go: they stay in place, or whole messages do and pieces are joined (`inflating`: but compressed ones
+/// stay), or all are copied.
+enum class placing : std::uint8_t { in_place, joining, inflating, copying };
 struct destination {
   placing how = placing::in_place;
   char* to = nullptr;

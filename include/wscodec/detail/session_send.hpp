@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "session_deflate.hpp"
 #include "session_state.hpp"
 
 WSCODEC_TYPES_BEGIN
@@ -89,8 +90,13 @@ inline error session_connect(session_state& s, const client_request& request) no
   return queue_up(s, 512 + request.target.size(), [&](output& out) { return connect(s.conn, out, request); });
 }
 
-inline error session_send(session_state& s, opcode op, std::string_view payload, bool last) noexcept {
+inline error session_send(session_state& s, opcode op, std::string_view payload, bool last, compression how) noexcept {
   if (payload.size() > ~std::size_t{0} / 4) return error::out_of_memory;
+  if (compresses(s, payload, last, how)) {
+    bool sent = false;
+    const error why = send_compressed(s, op, payload, last, sent);
+    if (sent || why != error::none) return why;
+  }
   return queue_up(s, payload.size() + max_frame_head,
                   [&](output& out) { return send(s.conn, out, op, payload, last); });
 }
@@ -132,14 +138,14 @@ inline void free_lent(session_state& s) noexcept {
   s.lent = nullptr;
 }
 
-inline error send_borrowed(session_state& s, opcode op, std::string_view payload, void* token) noexcept {
+inline error send_borrowed(session_state& s, opcode op, std::string_view payload, void* token, compression how) noexcept {
   connection_state& c = s.conn;
   if (!grow_lent(s)) return error::out_of_memory;
   borrowed_list& list = *s.lent;
   borrowed item{0, payload.data(), payload.size(), token};
-  if (c.self == role::client) {
-    // A client must mask, so it copies; the payload is free again at once.
-    if (const error why = session_send(s, op, payload, true); why != error::none) return why;
+  if (c.self == role::client || compresses(s, payload, true, how)) {
+    // What is masked or compressed is copied; the payload is free again at once.
+    if (const error why = session_send(s, op, payload, true, how); why != error::none) return why;
     item.size = 0;
   } else {
     std::uint8_t utf8 = 0;
@@ -232,7 +238,7 @@ inline event session_tick(session_state& s, std::uint64_t now) noexcept {
     const due what = tick(s.clock, now, activity_of(s), *c.opt);
     error why = error::none;
     switch (what) {
-      case due::nothing: return {};
+      case due::nothing: release_unused_deflate(s); return {};
       case due::ping:
         if (session_ping(s) != error::none) return {};
         continue;
@@ -267,9 +273,11 @@ inline void release_memory(session_state& s) noexcept {
   if (s.queue.size() == 0) free_buffer(s, s.queue);
   if (s.lent != nullptr && s.lent->given == s.lent->end) free_lent(s);
   if (c.scratch_used == 0 && !c.pong_owed) free_scratch(s);
+  shrink_deflate(s);
 }
 
 inline void free_everything(session_state& s) noexcept {
+  free_deflate(s);
   free_buffer(s, s.message);
   free_buffer(s, s.input);
   free_buffer(s, s.queue);

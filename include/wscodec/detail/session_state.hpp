@@ -16,6 +16,7 @@
 #include "../options.hpp"
 #include "connection_frames.hpp"
 #include "connection_send.hpp"
+#include "deflate_messages.hpp"
 
 WSCODEC_TYPES_BEGIN
 
@@ -30,6 +31,13 @@ struct buffer {
 
   [[nodiscard]] WSCODEC_INLINE std::size_t size() const noexcept { return end - begin; }
   [[nodiscard]] WSCODEC_INLINE std::string_view view() const noexcept { return {data + begin, end - begin}; }
+};
+
+/// The same without a front: [0, end) is in use.
+struct message_buffer {
+  char* data = nullptr;
+  std::size_t end = 0;
+  std::size_t capacity = 0;
 };
 
 /// A payload of the caller's that waits in the output, after `before` bytes of the queue.
@@ -56,10 +64,11 @@ struct borrowed_list {
 struct session_state {
   connection_state conn;
   const allocator* memory = nullptr;
-  buffer message;  // pieces of the open message, or the message just given out
+  message_buffer message;  // pieces of the open message, or the message just given out
   buffer input;    // what `prepare` gives out
   buffer queue;    // output
   borrowed_list* lent = nullptr;
+  deflate_state* deflate = nullptr;  // from the first compressed message on
   keepalive clock;
   std::uint64_t sent = 0;          // bytes that the transport took
   std::uint32_t ping_number = 0;   // of our last measured ping
@@ -75,7 +84,7 @@ WSCODEC_TYPES_END
 
 WSCODEC_DETAIL_BEGIN
 
-inline bool grow(session_state& s, buffer& b, std::size_t capacity) noexcept {
+inline bool grow(session_state& s, auto& b, std::size_t capacity) noexcept {
   void* const memory = reallocate(s.memory, b.data, b.capacity, capacity);
   if (memory == nullptr) return false;
   b.data = static_cast<char*>(memory);
@@ -83,7 +92,7 @@ inline bool grow(session_state& s, buffer& b, std::size_t capacity) noexcept {
   return true;
 }
 
-inline void free_buffer(const session_state& s, buffer& b) noexcept {
+inline void free_buffer(const session_state& s, auto& b) noexcept {
   release(s.memory, b.data, b.capacity);
   b = {};
 }
@@ -201,9 +210,81 @@ inline void answered(session_state& s, std::string_view pong) noexcept {
   ping_answered(s.clock);
 }
 
+/// What this connection's compressed messages go through; null: they pass as they are.
+inline const deflate_options* deflate_of(const connection_state& c) noexcept {
+  return c.agreement != 0 && c.opt->extension != nullptr ? c.opt->extension->deflate : nullptr;
+}
+
+/// Nothing is allocated for compression before the first compressed message (D17). Null without memory.
+inline deflate_state* open_deflate(session_state& s, const deflate_options& opt) noexcept {
+  if (s.deflate == nullptr) {
+    s.deflate = static_cast<deflate_state*>(reallocate(s.memory, nullptr, 0, sizeof(deflate_state)));
+    if (s.deflate != nullptr) setup(*s.deflate, opt, s.memory, s.conn.agreement, s.conn.self == role::server);
+  }
+  if (s.deflate != nullptr) s.deflate->used_at = s.clock.now;
+  return s.deflate;
+}
+
+/// Room for inflated bytes: at first by what there is to inflate, then twice, never over the limit.
+inline bool make_inflated_room(session_state& s, std::size_t at_hand, std::uint64_t limit) noexcept {
+  std::size_t capacity = at_hand < inflate_block / 4 ? at_hand * 4 : inflate_block;
+  if (capacity < s.message.capacity * 2) capacity = s.message.capacity * 2;
+  if (capacity < 256) capacity = 256;
+  return grow(s, s.message, capacity < limit ? capacity : static_cast<std::size_t>(limit));
+}
+
+/// Inflates a piece behind the message so far.
+inline error inflate_piece(session_state& s, const deflate_options& opt, const event& ev) noexcept {
+  deflate_state* const d = open_deflate(s, opt);
+  if (d == nullptr || (!d->in_message && !begin_inflating(*d, ev.opcode == opcode::text))) return error::out_of_memory;
+  constexpr std::uint64_t half = ~std::size_t{0} / 2;  // F23
+  const std::uint64_t limit = s.conn.opt->max_message < half ? s.conn.opt->max_message : half;
+  std::string_view in = ev.payload;
+  for (;;) {
+    if (s.message.end == s.message.capacity && s.message.end < limit && !make_inflated_room(s, in.size(), limit))
+      return error::out_of_memory;
+    const inflated_some got =
+        inflate_some(*d, in, ev.last, s.message.data + s.message.end, s.message.capacity - s.message.end, limit);
+    s.message.end += got.size;
+    if (got.why != error::none || got.done) return got.why;
+  }
+}
+
+inline void free_deflate(session_state& s) noexcept {
+  if (s.deflate == nullptr) return;
+  close_all(*s.deflate);
+  release(s.memory, s.deflate, sizeof(deflate_state));
+  s.deflate = nullptr;
+}
+
+/// D17: gives back what is not needed before the next compressed message.
+inline void shrink_deflate(session_state& s) noexcept {
+  if (s.deflate == nullptr) return;
+  deflate_state& d = *s.deflate;
+  if (reads(s.conn.closing)) shrink(d);
+  const bool idle = d.compressor == nullptr && d.inflater == nullptr && d.window == nullptr && !d.in_message && !d.out_message;
+  if (idle || (!reads(s.conn.closing) && !d.out_message)) free_deflate(s);
+}
+
 /// Looks after an event of the connection; true when it is for the caller.
 inline bool settle(session_state& s, advanced& got) noexcept {
   const event ev = event_of(got.word, got.payload, got.size);
+  const deflate_options* const inflating = ev.type == event_type::data && ev.compressed ? deflate_of(s.conn) : nullptr;
+  if (inflating != nullptr) {
+    const error why = inflate_piece(s, *inflating, ev);
+    if (why == error::none && !ev.last) return false;
+    if (why == error::none) {
+      s.message_given = true;
+      got.payload = s.message.data;
+      got.size = s.message.end;
+      got.word = word_of(event_type::message, ev.opcode, true, true);
+      return true;
+    }
+    got = give_up(s, why, got.at);
+    s.message.end = 0;
+    queue_owed(s);
+    return true;
+  }
   if (ev.type == event_type::data) {
     if (got.payload == s.message.data + s.message.end) s.message.end += got.size;
     if (!ev.last) return false;
@@ -238,7 +319,8 @@ WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std:
   }
   for (;;) {
     const std::size_t left = static_cast<std::size_t>(end - p);
-    advanced got = advance(c, p, left, {placing::joining, s.message.data + s.message.end, s.message.capacity - s.message.end});
+    const placing how = deflate_of(c) != nullptr ? placing::inflating : placing::joining;
+    advanced got = advance(c, p, left, {how, s.message.data + s.message.end, s.message.capacity - s.message.end});
     p = got.at;
     const event_type type = std::bit_cast<event_word>(got.word).type;
     if (type == needs_scratch || type == needs_room) {
@@ -294,7 +376,8 @@ inline std::span<char> prepare(session_state& s, std::size_t size) noexcept {
     s.message.end = 0;
   }
   const bool receiving = c.phase == phase::frames && c.in_frame && reads(c.closing) && (c.first_byte & 8U) == 0 &&
-                         c.fr.remaining >= worth_it && c.fr.message.opcode == opcode::binary && s.input.size() == 0 &&
+                         c.fr.remaining >= worth_it && c.fr.message.opcode == opcode::binary && !c.fr.message.compressed &&
+                         s.input.size() == 0 &&
                          c.pending == error::none && !(c.closing == close_state::closing && c.opt->discard_after_close);
   if (receiving && (s.message.capacity != s.message.end || make_message_room(s, size))) {
     const std::size_t room = s.message.capacity - s.message.end;
