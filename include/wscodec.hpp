@@ -3,4 +3,5 @@
 #pragma once
 
 #include "wscodec/connection.hpp"
+#include "wscodec/inflating_reader.hpp"
 #include "wscodec/session.hpp"
