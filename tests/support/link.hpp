@@ -33,7 +33,7 @@ struct generator {
 /// A handshake that agreed on nothing.
 inline constexpr ws::negotiated nothing_agreed{};
 
-/// A session with what it needs, and a log of its events as wire.hpp writes it. Requests are accepted.
+/// A session with what it needs, and a log of its events as wire.hpp writes it.
 struct side {
   ws::role self;
   wire::test_entropy entropy;
@@ -41,6 +41,7 @@ struct side {
   ws::session session;
   wire::event_log log;
   std::function<void(const ws::event&)> on_event = {};
+  bool accepts = true;  ///< requests are answered by 101
 
   /// With `open` it starts after the handshake. The options must outlive it.
   side(ws::role role, const ws::options& opt, bool open = true, const ws::allocator* memory = nullptr)
@@ -54,7 +55,7 @@ struct side {
   void happened(const ws::event& ev) {
     if (!ev) return;
     log.add(ev, session.offset());
-    if (ev.type == ws::event_type::request) (void)session.accept();
+    if (ev.type == ws::event_type::request && accepts) (void)session.accept();
     if (on_event) on_event(ev);
   }
   /// One read, in memory of its exact size that is gone afterwards.
@@ -171,6 +172,7 @@ class link {
   struct end {
     side& s;
     pipe out = {};
+    std::string sent = {};  ///< everything that was given to the transport
     bool half_closed = false, saw_end = false, dropped = false;
   };
 
@@ -223,7 +225,8 @@ class link {
     }
     if (const std::string bytes = e.s.take(1 + random(largest_part)); !bytes.empty()) {
       busy = true;
-      if (!e.half_closed) e.out.write(bytes, now + random(largest_delay));
+      e.sent += bytes;
+      e.out.write(bytes, now + random(largest_delay));
     }
     switch (e.s.session.wants()) {
       case ws::transport::keep:
