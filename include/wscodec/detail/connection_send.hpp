@@ -43,7 +43,7 @@ inline error write_frame(connection_state& s, output& out, frame_head head, std:
 /// The head for the next piece of a message, if it may be sent.
 inline error data_head(const connection_state& s, opcode op, bool last, frame_head& head) noexcept {
   if (const error why = can_send(s); why != error::none) return why;
-  if (is_control(op)) return error::opcode_not_sendable;
+  if (op > opcode::binary) return error::opcode_not_sendable;
   const bool goes_on = s.send_opcode != opcode::continuation;
   // The same opcode goes on with the open message, as does `continuation`; another would interrupt it (5.4).
   if (goes_on ? op != s.send_opcode && op != opcode::continuation : op == opcode::continuation) return error::send_out_of_order;
