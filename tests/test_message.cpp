@@ -181,7 +181,7 @@ TEST_CASE("F12 the default limit is 65,536 fragments", "[message][F12]") {
 TEST_CASE("F13 streams of random frames give the same events however they are cut", "[message][F13]") {
   test_entropy random;
   const auto below = [&](std::size_t n) {
-    unsigned char four[4];
+    unsigned char four[4] = {};
     (void)test_entropy::fill(&random, reinterpret_cast<char*>(four), 4);
     return (four[0] | std::size_t{four[1]} << 8 | std::size_t{four[2]} << 16) % n;
   };
