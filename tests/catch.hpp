@@ -3,9 +3,7 @@
 #define WSCODEC_TESTS_CATCH_HPP
 
 #if __has_include(<catch2/catch_all.hpp>)
-#include <catch2/catch_test_macros.hpp>
-#include <catch2/catch_tostring.hpp>
-#include <catch2/generators/catch_generators_all.hpp>
+#include <catch2/catch_all.hpp>
 #else
 #include <catch2/catch.hpp>
 #endif
