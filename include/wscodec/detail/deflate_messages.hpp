@@ -89,10 +89,10 @@ inline void close_all(deflate_state& d) noexcept {
   d.window_size = 0;
 }
 
-/// D17: gives back what is not needed between messages. A compressor starts afresh; of an inflater that the peer's next
-/// message may refer to, the window stays.
+/// D17: gives back what is not needed between messages. A compressor starts afresh, even
+/// between two pieces; of an inflater that the peer's next message may refer to, the window stays.
 inline void shrink(deflate_state& d) noexcept {
-  if (!d.out_message) close_compressor(d);
+  close_compressor(d);
   if (d.in_message || d.inflater == nullptr) return;
   if (d.receiving.takeover) {
     const std::size_t size = d.opt->engine->save_window(d.inflater, nullptr);
