@@ -3,6 +3,8 @@
 //
 //   c++ -std=c++20 -O2 -Iinclude tests/examples/conformance_client.cpp -o conformance_client
 //   ./conformance_client ws://127.0.0.1:9001 [--agent NAME]
+//
+// With -DECHO_DEFLATE and -lz it offers permessage-deflate.
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -18,6 +20,9 @@
 
 #include <wscodec.hpp>
 #include <wscodec/system_entropy.hpp>
+#ifdef ECHO_DEFLATE
+#include <wscodec/zlib.hpp>
+#endif
 
 namespace ws = wscodec;
 
@@ -52,7 +57,12 @@ bool run(const ws::uri& server, const std::string& target, ws::masking_keys& key
   char host_memory[300];
   ws::output host{host_memory};
   if (!ws::write_host(host, server)) return false;
-  const ws::options options;
+  ws::options options;
+#ifdef ECHO_DEFLATE
+  const ws::deflate_options deflate{.engine = &ws::zlib_engine};
+  const ws::extension_hook extension = ws::permessage_deflate(deflate);
+  options.extension = &extension;
+#endif
   ws::session session{ws::role::client, options, &keys};
   bool good = session.connect({.host = host.written(), .target = target}) == ws::error::none;
   static char memory[256 * 1024];

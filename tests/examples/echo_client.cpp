@@ -2,6 +2,8 @@
 //
 //   c++ -std=c++20 -O2 -Iinclude tests/examples/echo_client.cpp -o echo_client
 //   ./echo_client ws://127.0.0.1:9001
+//
+// With -DECHO_DEFLATE and -lz it offers permessage-deflate.
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -17,6 +19,9 @@
 
 #include <wscodec.hpp>
 #include <wscodec/system_entropy.hpp>
+#ifdef ECHO_DEFLATE
+#include <wscodec/zlib.hpp>
+#endif
 
 namespace ws = wscodec;
 
@@ -121,7 +126,12 @@ int main(int argc, char** argv) {
   char target_memory[4096];
   ws::output host{host_memory};
   ws::output target{target_memory};
-  const ws::options options;
+  ws::options options;
+#ifdef ECHO_DEFLATE
+  const ws::deflate_options deflate{.engine = &ws::zlib_engine};
+  const ws::extension_hook extension = ws::permessage_deflate(deflate);
+  options.extension = &extension;
+#endif
   ws::masking_keys keys{ws::system_entropy};
   conversation talk{ws::session{ws::role::client, options, &keys}, {}};
   if (!ws::write_host(host, where.value) || !ws::write_target(target, where.value)) return 2;

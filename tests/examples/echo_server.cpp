@@ -3,6 +3,9 @@
 //   c++ -std=c++20 -O2 -Iinclude tests/examples/echo_server.cpp -o echo_server
 //   ./echo_server [--port N] [--host NAME] [--max-message BYTES] [--subprotocol NAME] [--origin ORIGIN]
 //
+// With -DECHO_DEFLATE and -lz it takes permessage-deflate, and has besides: [--server-window 8-15] [--client-window 8-15]
+// [--server-takeover yes|no] [--client-takeover yes|no].
+//
 // Port 0 picks a free one. Stays up whatever its clients do: slow readers are not read from until they drain, and
 // the session's deadlines drop those that hang.
 #include <fcntl.h>
@@ -26,6 +29,9 @@
 #include <vector>
 
 #include <wscodec.hpp>
+#ifdef ECHO_DEFLATE
+#include <wscodec/zlib.hpp>
+#endif
 
 namespace ws = wscodec;
 
@@ -55,7 +61,21 @@ struct settings {
   std::string subprotocol;
   std::string origin;
   std::uint64_t max_message = 16 * 1024 * 1024;
+#ifdef ECHO_DEFLATE
+  ws::deflate_options deflate{.engine = &ws::zlib_engine};
+#endif
 };
+
+#ifdef ECHO_DEFLATE
+bool set_deflate(ws::deflate_options& deflate, std::string_view name, std::string_view value) {
+  if (name == "--server-window") deflate.server_max_window_bits = static_cast<std::uint8_t>(std::atoi(value.data()));
+  else if (name == "--client-window") deflate.client_max_window_bits = static_cast<std::uint8_t>(std::atoi(value.data()));
+  else if (name == "--server-takeover") deflate.server_no_context_takeover = value == "no";
+  else if (name == "--client-takeover") deflate.client_no_context_takeover = value == "no";
+  else return false;
+  return true;
+}
+#endif
 
 // Selects our subprotocol when the client offers it.
 void answer(client& c, const ws::request_view& request, const settings& set) {
@@ -164,10 +184,17 @@ int main(int argc, char** argv) {
     else if (name == "--subprotocol") set.subprotocol = argv[i + 1];
     else if (name == "--origin") set.origin = argv[i + 1];
     else if (name == "--max-message") set.max_message = std::strtoull(argv[i + 1], nullptr, 10);
+#ifdef ECHO_DEFLATE
+    else if (set_deflate(set.deflate, name, argv[i + 1])) continue;
+#endif
     else return usage();
   }
   ws::options options;
   options.max_message = set.max_message;
+#ifdef ECHO_DEFLATE
+  const ws::extension_hook deflate = ws::permessage_deflate(set.deflate);
+  options.extension = &deflate;
+#endif
   const std::string_view origins[] = {set.origin};
   if (!set.origin.empty()) options.allowed_origins = origins;
 
