@@ -129,6 +129,7 @@ class session {
   /// Fails the session from outside (an application's rule); the peer is told the error's close code.
   WSCODEC_INLINE event fail(error why) noexcept {
     const event ev = detail::fail_from_outside(s_.conn, why);
+    if (ev && !s_.message_given) s_.message.end = 0;
     detail::queue_owed(s_);
     return ev;
   }

@@ -191,6 +191,8 @@ inline output_buffer take_output(session_state& s, output_buffer spare) noexcept
   if (lending) {
     s.lent->items()[s.lent->done].before = 0;
     s.lent->queued_before -= front;
+    // A payload of no bytes (a client's was copied) has gone with what was before it.
+    if (s.lent->items()[s.lent->done].size == 0) ++s.lent->done;
   }
   s.sent += front;
   watch_water(s);
@@ -272,7 +274,7 @@ inline void release_memory(session_state& s) noexcept {
   if (s.input.size() == 0) free_buffer(s, s.input);
   if (s.queue.size() == 0) free_buffer(s, s.queue);
   if (s.lent != nullptr && s.lent->given == s.lent->end) free_lent(s);
-  if (c.scratch_used == 0 && !c.pong_owed) free_scratch(s);
+  if ((c.scratch_used == 0 || !reads(c.closing)) && !c.pong_owed) free_scratch(s);
   shrink_deflate(s);
 }
 

@@ -370,6 +370,7 @@ WSCODEC_INLINE event session_next(session_state& s, std::span<char>& in) noexcep
 inline std::span<char> prepare(session_state& s, std::size_t size) noexcept {
   connection_state& c = s.conn;
   constexpr std::size_t worth_it = 4096;
+  if (size == 0) size = 1;
   s.direct = false;
   if (s.message_given) {
     s.message_given = false;
@@ -405,6 +406,10 @@ inline void commit(session_state& s, std::size_t n) noexcept {
   // The bytes are in their place already: they are only unmasked. The last piece stays for `next` to give out.
   connection_state& c = s.conn;
   s.direct = false;
+  if (!reads(c.closing)) {  // it failed since `prepare`
+    discard(c, s.message.data, n);
+    return;
+  }
   const bool fin = (c.first_byte & 0x80U) != 0;
   const bool last = fin && n == c.fr.remaining;
   if (c.self == role::server) mask(s.message.data + s.message.end, n, c.fr.key);

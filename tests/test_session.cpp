@@ -1,0 +1,1027 @@
+#include <wscodec/session.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "catch.hpp"
+#include "support/counting_allocator.hpp"
+#include "support/link.hpp"
+#include "support/wire.hpp"
+
+namespace ws = wscodec;
+using sim::side;
+using wire::both_roles;
+using wire::frame;
+using wire::other;
+using namespace std::string_view_literals;
+
+namespace {
+
+constexpr std::string_view request =
+    "GET /chat HTTP/1.1\r\nHost: example.org\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, super\r\n\r\n";
+
+const ws::options& defaults() {
+  static const ws::options opt;
+  return opt;
+}
+
+/// A message in frames of the given sizes.
+std::string frames_of(ws::role sender, unsigned opcode, std::string_view payload, const std::vector<std::size_t>& sizes) {
+  std::string out;
+  for (std::size_t i = 0, at = 0; i < sizes.size(); at += sizes[i], ++i)
+    out += frame(sender, (i == 0 ? opcode : 0) | (i + 1 == sizes.size() ? 0x80U : 0), payload.substr(at, sizes[i]));
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a session is small, moves, and cannot be copied", "[session]") {
+  STATIC_REQUIRE(sizeof(ws::session) <= 320);
+  STATIC_REQUIRE(!std::is_copy_constructible_v<ws::session>);
+  STATIC_REQUIRE(!std::is_copy_assignable_v<ws::session>);
+  STATIC_REQUIRE(std::is_nothrow_move_constructible_v<ws::session>);
+  STATIC_REQUIRE(std::is_nothrow_move_assignable_v<ws::session>);
+}
+
+// ---- the handshake
+
+TEST_CASE("a server session: request, accept, messages", "[session][H09][H13][H20]") {
+  const std::string_view ours[] = {"super"};
+  ws::options opt;
+  opt.subprotocols = ours;
+  const std::string input = std::string{request} + frame(ws::role::client, 0x81, "early");
+  for (std::size_t cut = 0; cut <= input.size(); ++cut) {
+    side s{ws::role::server, opt, false};
+    s.accepts = false;
+    s.on_event = [&](const ws::event& ev) {
+      if (ev.type != ws::event_type::request) return;
+      CHECK(ev.request().target() == "/chat");
+      CHECK(s.session.accept({.subprotocol = "other"}) == ws::error::subprotocol_not_offered);
+      CHECK(s.session.buffered_amount() == 0);
+      CHECK(s.session.accept({.subprotocol = "super"}) == ws::error::none);
+      CHECK(s.session.accept() == ws::error::no_request);
+    };
+    s.read(std::string_view{input}.substr(0, cut));
+    s.read(std::string_view{input}.substr(cut));
+    CHECK(s.events() == "request\ntext \"early\"\n");
+    const std::string answer = s.take();
+    CHECK(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"));
+    CHECK(answer.find("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") != answer.npos);
+    CHECK(answer.find("\r\nSec-WebSocket-Protocol: super\r\n") != answer.npos);
+    CHECK(s.session.subprotocol() == "super");
+    CHECK(s.session.is_open());
+    CHECK(s.session.wants() == ws::transport::keep);
+  }
+}
+
+TEST_CASE("H20 bytes after an undecided request wait for the decision", "[session][H20]") {
+  side s{ws::role::server, defaults(), false};
+  std::string input = std::string{request} + frame(ws::role::client, 0x81, "early");
+  std::span<char> rest{input};
+  CHECK(s.session.next(rest).type == ws::event_type::request);
+  const std::size_t waiting = rest.size();
+  CHECK(waiting == frame(ws::role::client, 0x81, "early").size());
+  for (int i = 0; i < 3; ++i) CHECK(!s.session.next(rest));
+  CHECK(rest.size() == waiting);
+  CHECK(s.session.send(ws::opcode::text, "too early") == ws::error::not_open);
+  CHECK(s.session.accept() == ws::error::none);
+  const ws::event ev = s.session.next(rest);
+  CHECK(ev.type == ws::event_type::message);
+  CHECK(ev.payload == "early");
+}
+
+TEST_CASE("H20 what was committed waits too", "[session][H20]") {
+  side s{ws::role::server, defaults(), false};
+  const std::string input = std::string{request} + frame(ws::role::client, 0x81, "early");
+  const std::span<char> memory = s.session.prepare(input.size());
+  REQUIRE(memory.size() >= input.size());
+  std::memcpy(memory.data(), input.data(), input.size());
+  s.session.commit(input.size());
+  CHECK(s.session.next().type == ws::event_type::request);
+  CHECK(!s.session.next());
+  CHECK(s.session.accept() == ws::error::none);
+  CHECK(s.session.next().payload == "early");
+}
+
+TEST_CASE("a client session: connect, open, messages", "[session][C09][C12]") {
+  side client{ws::role::client, defaults(), false}, server{ws::role::server, defaults(), false};
+  CHECK(!client.session.is_open());
+  CHECK(client.session.send(ws::opcode::text, "x") == ws::error::not_open);
+  CHECK(client.session.connect({.host = "exa mple"}) == ws::error::request_refused);
+  CHECK(client.session.buffered_amount() == 0);
+  CHECK(client.session.connect({.host = "example.org", .target = "/chat"}) == ws::error::none);
+  CHECK(client.session.connect({.host = "example.org"}) == ws::error::no_request);
+  server.read(client.take());
+  CHECK(server.session.send(ws::opcode::text, "welcome") == ws::error::none);
+  client.read(server.take());
+  CHECK(client.events() == "open\ntext \"welcome\"\n");
+  CHECK(client.session.is_open());
+}
+
+TEST_CASE("F21 a client without entropy asks for nothing and sends nothing", "[session][F21]") {
+  for (const bool failing : {true, false}) {
+    wire::test_entropy entropy;
+    entropy.fails = true;
+    ws::masking_keys keys{&wire::test_entropy::fill, &entropy};
+    ws::session asking{ws::role::client, defaults(), failing ? &keys : nullptr};
+    CHECK(asking.connect({.host = "a"}) == ws::error::no_entropy);
+    ws::session open{ws::role::client, sim::nothing_agreed, defaults(), failing ? &keys : nullptr};
+    CHECK(open.send(ws::opcode::text, "x") == ws::error::no_entropy);
+    CHECK(open.send_borrowed(ws::opcode::text, "x", nullptr) == ws::error::no_entropy);
+    CHECK(open.ping() == ws::error::no_entropy);
+    CHECK(open.ping("x") == ws::error::no_entropy);
+    CHECK(open.pong("x") == ws::error::no_entropy);
+    CHECK(open.close() == ws::error::no_entropy);
+    CHECK((asking.buffered_amount() == 0 && open.buffered_amount() == 0));
+    CHECK(open.is_open());
+    void* token = nullptr;
+    CHECK(!open.returned(token));
+  }
+}
+
+// ---- whole messages
+
+TEST_CASE("a message that arrived whole is given in place, one that did not is joined", "[session][F13]") {
+  for (const ws::role self : both_roles)
+    for (const std::size_t size : {1U, 5U, 125U, 126U, 127U, 200U, 1000U}) {
+      const std::string payload = sim::letters(size);
+      const std::string bytes = frame(other(self), 0x81, payload);
+      const std::size_t head = bytes.size() - size;
+      for (std::size_t cut = 0; cut <= bytes.size(); cut += size < 200 ? 1 : 37) {
+        INFO(wire::name(self) << ", " << size << " bytes, cut at " << cut);
+        side s{self, defaults()};
+        std::string memory = bytes;
+        std::span<char> first{memory.data(), cut}, second{memory.data() + cut, bytes.size() - cut};
+        ws::event ev = s.session.next(first);
+        CHECK(first.empty());
+        if (!ev) ev = s.session.next(second);
+        REQUIRE(ev.type == ws::event_type::message);
+        CHECK(ev.opcode == ws::opcode::text);
+        CHECK(ev.payload == payload);
+        // Whole: its payload came in one read, whatever came of the head.
+        const bool in_place = ev.payload.data() == memory.data() + head;
+        if (cut == 0 || cut == bytes.size()) CHECK(in_place);
+        if (cut > head && cut < bytes.size()) CHECK(!in_place);
+        CHECK(!s.session.next(second));
+      }
+    }
+}
+
+TEST_CASE("F10 fragments are joined, in any number, with control frames between", "[session][F10][F16]") {
+  for (const ws::role self : both_roles) {
+    const std::string payload = "fragments of \xE2\x82\xAC and \xF0\x9F\x98\x80, cut anywhere";
+    for (std::size_t a = 0; a <= payload.size(); ++a)
+      for (std::size_t b = a; b <= payload.size(); b += 7) {
+        side s{self, defaults()};
+        std::string input = frame(other(self), 0x01, payload.substr(0, a)) + frame(other(self), 0x89, "p") +
+                            frame(other(self), 0x00, payload.substr(a, b - a)) + frame(other(self), 0x8A, "q") +
+                            frame(other(self), 0x80, payload.substr(b)) + frame(other(self), 0x82, "next");
+        s.read(input);
+        CHECK(s.events() == "ping \"p\"\npong \"q\"\ntext " + wire::show(payload) + "\nbinary \"next\"\n");
+        CHECK(s.sent() == "-> pong \"p\"\n");
+      }
+  }
+}
+
+TEST_CASE("F14 empty messages are delivered", "[session][F14]") {
+  for (const ws::role self : both_roles) {
+    const ws::role peer = other(self);
+    side s{self, defaults()};
+    s.read(frame(peer, 0x81, "") + frame(peer, 0x82, "") + frame(peer, 0x01, "") + frame(peer, 0x00, "") +
+           frame(peer, 0x80, "") + frame(peer, 0x81, "x"));
+    CHECK(s.events() == "text \"\"\nbinary \"\"\ntext \"\"\ntext \"x\"\n");
+    CHECK(s.session.send(ws::opcode::text, "") == ws::error::none);
+    CHECK(s.session.send(ws::opcode::binary, "", false) == ws::error::none);
+    CHECK(s.session.send(ws::opcode::continuation, "") == ws::error::none);
+    CHECK(s.session.send_borrowed(ws::opcode::binary, "", nullptr) == ws::error::none);
+    CHECK(s.sent() == "-> text \"\"\n-> binary \"\" ...\n-> ... \"\"\n-> binary \"\"\n");
+  }
+}
+
+TEST_CASE("a payload stays as it is through send, tick, consume and take_output", "[session]") {
+  for (const bool whole : {true, false}) {
+    side s{ws::role::server, defaults()};
+    std::string bytes = frame(ws::role::client, 0x82, sim::pattern(5000));
+    std::span<char> first{bytes.data(), whole ? 0U : 100U}, rest{bytes.data() + first.size(), bytes.size() - first.size()};
+    CHECK(!s.session.next(first));
+    const ws::event ev = s.session.next(rest);
+    REQUIRE(ev.type == ws::event_type::message);
+    for (int i = 0; i < 20; ++i) {
+      CHECK(s.session.send(ev.opcode, ev.payload) == ws::error::none);
+      CHECK(s.session.ping("ping") == ws::error::none);
+      CHECK(!s.session.tick(static_cast<std::uint64_t>(i) * 1000));
+      s.session.consume(700);
+      s.session.free_buffer(s.session.take_output());
+    }
+    CHECK(s.session.close() == ws::error::none);
+    CHECK(ev.payload == sim::pattern(5000));
+    CHECK(s.session.next_deadline() < 10'000'000'000);
+    CHECK(s.session.tick(10'000'000'000).type == ws::event_type::failed);
+    CHECK(ev.payload == sim::pattern(5000));
+  }
+}
+
+// ---- prepare and commit
+
+TEST_CASE("prepare and commit: every size, by chunks of any size", "[session][F13]") {
+  constexpr std::size_t kib = 1024, mib = 1024 * kib;
+  const std::size_t sizes[] = {0,        1,          125,          126,          4095,    4096,    4097,   8191, 65535,
+                               65536,    65537,      65536 + 4096, mib - 1,      mib,     mib + 1, 3 * mib + 12345};
+  const std::size_t chunks[] = {7, 1000, 4096, 4099, 65537, 2 * mib};
+  for (const ws::role self : both_roles)
+    for (const std::size_t size : sizes)
+      for (const std::size_t chunk : chunks) {
+        if (size / chunk > 10'000) continue;  // what is slow and the same
+        INFO(wire::name(self) << ": " << size << " bytes by " << chunk);
+        const bool text = size % 2 == 1;
+        const std::string payload = text ? sim::letters(size) : sim::pattern(size);
+        std::string input = frame(other(self), text ? 0x81 : 0x82, payload) + frame(other(self), 0x81, "after");
+        side s{self, defaults()};
+        std::vector<std::string> got;
+        std::string_view rest = input;
+        while (!rest.empty()) {
+          const std::span<char> memory = s.session.prepare(chunk);
+          REQUIRE(!memory.empty());
+          const std::size_t n = std::min({memory.size(), chunk, rest.size()});
+          std::memcpy(memory.data(), rest.data(), n);
+          rest.remove_prefix(n);
+          s.session.commit(n);
+          while (const ws::event ev = s.session.next()) {
+            REQUIRE(ev.type == ws::event_type::message);
+            got.emplace_back(ev.payload);
+          }
+        }
+        REQUIRE(got.size() == 2);
+        CHECK((got[0] == payload));
+        CHECK(got[1] == "after");
+      }
+}
+
+TEST_CASE("prepare and commit: fragments, pings between, text and binary, at every chunk size", "[session][F10][F13]") {
+  for (const ws::role self : both_roles)
+    for (const unsigned opcode : {1U, 2U}) {
+      const std::string payload = sim::letters(30'000);
+      std::string input;
+      const std::vector<std::size_t> sizes = {0, 10, 5000, 4096, 0, 4095, 16799, 0};
+      std::size_t at = 0;
+      for (std::size_t i = 0; i < sizes.size(); ++i) {
+        input += frame(other(self), (i == 0 ? opcode : 0U) | (i + 1 == sizes.size() ? 0x80U : 0U), payload.substr(at, sizes[i]));
+        if (i + 1 != sizes.size()) input += frame(other(self), 0x8A, "between");
+        at += sizes[i];
+      }
+      REQUIRE(at == payload.size());
+      std::string expected;
+      for (int i = 0; i < 7; ++i) expected += "pong \"between\"\n";
+      expected += (opcode == 1 ? "text " : "binary ") + wire::show(payload) + "\n";
+      for (std::size_t chunk = 1; chunk < 9000; chunk = chunk * 3 / 2 + 1) {
+        INFO("chunks of " << chunk);
+        side s{self, defaults()};
+        s.read_prepared(input, chunk);
+        CHECK((s.events() == expected));
+      }
+    }
+}
+
+TEST_CASE("prepare gives at least one byte, and commit of less or nothing is fine", "[session]") {
+  side s{ws::role::server, defaults()};
+  CHECK(!s.session.prepare(0).empty());
+  s.session.commit(0);
+  CHECK(!s.session.next());
+  CHECK(!s.session.prepare(1).empty());
+  CHECK(!s.session.prepare(100'000).empty());  // asking again before a commit is no harm
+  const std::string bytes = frame(ws::role::client, 0x82, sim::pattern(10'000));
+  std::string_view rest = bytes;
+  for (std::size_t turn = 0; !rest.empty(); ++turn) {
+    const std::span<char> memory = s.session.prepare(turn % 3 == 0 ? 0 : 999);
+    REQUIRE(!memory.empty());
+    const std::size_t n = turn % 5 == 4 ? 0 : std::min({memory.size(), rest.size(), turn + 1});
+    if (n != 0) std::memcpy(memory.data(), rest.data(), n);
+    s.session.commit(n);
+    rest.remove_prefix(n);
+    const ws::event ev = s.session.next();
+    CHECK((ev.type == ws::event_type::message) == rest.empty());
+    if (ev) CHECK(ev.payload == sim::pattern(10'000));
+  }
+}
+
+TEST_CASE("what fails between prepare and commit stays failed", "[session][K14][K15]") {
+  for (const bool is_large : {false, true}) {
+    side s{ws::role::server, defaults()};
+    const std::string bytes = frame(ws::role::client, 0x82, sim::pattern(100'000));
+    s.read_prepared(std::string_view{bytes}.substr(0, is_large ? 20'000 : 1));
+    const std::span<char> memory = s.session.prepare(5000);
+    REQUIRE(memory.size() >= 5000);
+    std::memset(memory.data(), 'x', 5000);
+    CHECK(s.session.fail(ws::error::out_of_memory).type == ws::event_type::failed);
+    s.session.commit(5000);
+    CHECK(!s.session.next());
+    CHECK(s.sent() == "-> close 1011 \"\"\n");
+    CHECK(s.session.wants() == ws::transport::half_close);
+    CHECK(s.session.why() == ws::error::out_of_memory);
+  }
+}
+
+// ---- limits
+
+TEST_CASE("F18 a message of exactly the limit is delivered, one byte more fails with 1009 at the header",
+          "[session][F18]") {
+  for (const ws::role self : both_roles)
+    for (const std::size_t limit : {0U, 1U, 124U, 125U, 126U, 127U, 4096U, 65535U, 65536U, 70'000U})
+      for (const bool prepared : {false, true}) {
+        INFO("limit " << limit);
+        ws::options opt;
+        opt.max_message = limit;
+        const auto read = [&](side& s, std::string_view bytes) { prepared ? s.read_prepared(bytes, 5000) : s.read(bytes); };
+
+        side exact{self, opt};
+        const std::string payload = sim::pattern(limit);
+        read(exact, frame(other(self), 0x82, payload));
+        read(exact, frames_of(other(self), 2, payload, {limit / 2, 0, limit - limit / 2}));
+        const std::string line = "binary " + wire::show(payload) + "\n";
+        CHECK((exact.events() == line + line));
+
+        side more{self, opt};
+        read(more, wire::head(other(self), 0x82, std::uint64_t{limit + 1}));  // the header alone
+        CHECK(more.session.why() == ws::error::message_too_big);
+        CHECK(more.sent() == "-> close 1009 \"\"\n");
+
+        side sum{self, opt};
+        read(sum, frame(other(self), 0x02, payload) + wire::head(other(self), 0x80, std::uint64_t{1}));
+        CHECK(sum.session.why() == ws::error::message_too_big);
+      }
+}
+
+TEST_CASE("F12 a message of exactly the most fragments is delivered, one more fails with 1008", "[session][F12]") {
+  for (const ws::role self : both_roles)
+    for (const std::uint32_t most : {1U, 2U, 3U, 65536U}) {
+      INFO(most << " fragments");
+      ws::options opt;
+      opt.max_fragments = most;
+      const std::string middle = frame(other(self), 0x00, "");
+      std::string begin;
+      for (std::uint32_t i = 0; i + 1 < most; ++i) begin += i == 0 ? frame(other(self), 0x02, "") : middle;
+      side exact{self, opt};
+      exact.read(begin + frame(other(self), most == 1 ? 0x82 : 0x80, "x"));
+      CHECK(exact.events() == "binary \"x\"\n");
+      side more{self, opt};
+      more.read(begin + frame(other(self), most == 1 ? 0x02 : 0x00, "x") + frame(other(self), 0x80, ""));
+      CHECK(more.session.why() == ws::error::too_many_fragments);
+      CHECK(more.sent() == "-> close 1008 \"\"\n");
+    }
+}
+
+// ---- memory
+
+TEST_CASE("F04 a declared length is never the size of an allocation", "[session][F04][F03]") {
+  for (const ws::role self : both_roles)
+    for (const std::uint64_t declared : {std::uint64_t{1} << 20, std::uint64_t{1} << 40, (std::uint64_t{1} << 62) - 1, (std::uint64_t{1} << 63) - 1})
+      for (const unsigned first : {0x81U, 0x82U, 0x01U, 0x02U})
+        for (const bool prepared : {false, true}) {
+          counting_allocator memory;
+          ws::options opt;
+          opt.max_message = ~std::uint64_t{0};
+          {
+            side s{self, opt, true, memory.hook()};
+            const std::string bytes = wire::head(other(self), first, declared) + 
+                                      (self == ws::role::server ? wire::masked(std::string(5000, 'a'), wire::rfc_key) : std::string(5000, 'a'));
+            prepared ? s.read_prepared(bytes, 1000) : s.read(bytes);
+            CHECK(s.events() == "");
+            CHECK(memory.bytes <= 2 * bytes.size() + 2 * 1024 + 256);
+            CHECK(memory.largest <= 2 * bytes.size());
+          }
+          CHECK(memory.idle());
+        }
+}
+
+TEST_CASE("F04 memory is at most twice what was received", "[session][F04]") {
+  for (const std::size_t total : {300U, 5000U, 70'000U, 300'000U}) {
+    for (const std::size_t part : {1U, 100U, 1500U, 65'536U}) {
+      if (total / part > 5000) continue;
+      counting_allocator memory;
+      side s{ws::role::server, defaults(), true, memory.hook()};
+      const std::string payload = sim::pattern(total);
+      // Fragments, so that no header tells the sum.
+      std::size_t received = 0;
+      for (std::size_t at = 0; at < total; at += part) {
+        const std::string bytes = frame(ws::role::client, at == 0 ? 0x02 : 0x00, std::string_view{payload}.substr(at, part));
+        s.read(bytes);
+        received += bytes.size();
+        CHECK(memory.bytes <= 2 * received + ws::min_scratch + 256);
+      }
+    }
+  }
+}
+
+TEST_CASE("steady state allocates nothing", "[session]") {
+  for (const ws::role self : both_roles) {
+    counting_allocator memory;
+    side s{self, defaults(), true, memory.hook()};
+    const std::string whole = frame(other(self), 0x81, sim::letters(100)) + frame(other(self), 0x82, sim::pattern(3000));
+    const std::string cut = frames_of(other(self), 2, sim::pattern(20'000), {1, 10'000, 9'999}) + frame(other(self), 0x89, "ping");
+    void* token = nullptr;
+    const auto round = [&] {
+      s.read(whole);
+      for (std::size_t at = 0; at < cut.size(); at += 999) s.read(std::string_view{cut}.substr(at, 999));
+      s.read_prepared(cut, 7777);
+      CHECK(s.session.send(ws::opcode::binary, sim::pattern(9000)) == ws::error::none);
+      CHECK(s.session.send_borrowed(ws::opcode::text, "borrowed", nullptr) == ws::error::none);
+      CHECK(s.session.ping() == ws::error::none);
+      (void)s.take();
+      while (s.session.returned(token)) {}
+    };
+    for (int i = 0; i < 3; ++i) round();
+    const std::size_t calls = memory.calls;
+    for (int i = 0; i < 20; ++i) round();
+    CHECK(memory.calls == calls);
+    CHECK(memory.mistakes == 0);
+  }
+}
+
+TEST_CASE("messages that arrive whole and are answered at once need one buffer", "[session]") {
+  counting_allocator memory;
+  side s{ws::role::server, defaults(), true, memory.hook()};
+  s.on_event = [&](const ws::event& ev) { CHECK(s.session.send(ev.opcode, ev.payload) == ws::error::none); };
+  for (int i = 0; i < 100; ++i) {
+    s.read(frame(ws::role::client, 0x81, "hello"));
+    CHECK(s.sent() == "-> text \"hello\"\n");
+  }
+  CHECK(memory.calls <= 1);
+}
+
+TEST_CASE("a new session and an idle one hold no heap", "[session]") {
+  const struct {
+    const char* name;
+    void (*use)(side&);
+  } uses[] = {
+      {"nothing", [](side&) {}},
+      {"messages in place", [](side& s) { s.read(frame(other(s.self), 0x81, "x")); }},
+      {"a joined message",
+       [](side& s) {
+         const std::string bytes = frame(other(s.self), 0x82, sim::pattern(1000));
+         s.read(bytes.substr(0, 500));
+         s.read(bytes.substr(500));
+       }},
+      {"a prepared message", [](side& s) { s.read_prepared(frame(other(s.self), 0x82, sim::pattern(50'000)), 999); }},
+      {"prepare without commit", [](side& s) { CHECK(!s.session.prepare().empty()); }},
+      {"a cut ping",
+       [](side& s) {
+         const std::string bytes = frame(other(s.self), 0x89, "ping");
+         s.read(bytes.substr(0, 5));
+         s.read(bytes.substr(5));
+       }},
+      {"messages sent", [](side& s) { CHECK(s.session.send(ws::opcode::text, sim::letters(10'000)) == ws::error::none); }},
+      {"a ping", [](side& s) { CHECK(s.session.ping() == ws::error::none); }},
+      {"refused sends",
+       [](side& s) {
+         CHECK(s.session.send(ws::opcode::text, "\xFF") == ws::error::send_text_not_utf8);
+         CHECK(s.session.send_borrowed(ws::opcode::text, "\xFF", nullptr) == ws::error::send_text_not_utf8);
+       }},
+      {"borrowed payloads",
+       [](side& s) {
+         for (int i = 0; i < 10; ++i) CHECK(s.session.send_borrowed(ws::opcode::text, "x", nullptr) == ws::error::none);
+         (void)s.take();
+         for (void* token = nullptr; s.session.returned(token);) {}
+       }},
+      {"taken output",
+       [](side& s) {
+         CHECK(s.session.send(ws::opcode::text, "hello") == ws::error::none);
+         s.session.free_buffer(s.session.take_output());
+       }},
+      {"a Close", [](side& s) { CHECK(s.session.close() == ws::error::none); }},
+      {"the peer's Close", [](side& s) { s.read(wire::close_frame(other(s.self), 1000, "bye")); }},
+      {"the peer's Close, cut",
+       [](side& s) {
+         const std::string bytes = wire::close_frame(other(s.self), 1000, "bye");
+         s.read(bytes.substr(0, 3));
+         s.read(bytes.substr(3));
+       }},
+      {"a broken rule", [](side& s) { s.read("\xFF\xFF"); }},
+      {"a broken rule after fragments", [](side& s) { s.read(frame(other(s.self), 0x01, sim::letters(5000)) + "\xFF"); }},
+      {"EOF inside a ping", [](side& s) { s.read(frame(other(s.self), 0x89, "ping").substr(0, 5)); s.eof(); }},
+      {"a failure from outside, inside a message",
+       [](side& s) {
+         s.read(frame(other(s.self), 0x01, sim::letters(5000)));
+         CHECK(s.session.fail(ws::error::message_too_big));
+       }},
+      {"a failure from outside, inside a prepared message",
+       [](side& s) {
+         s.read_prepared(frame(other(s.self), 0x82, sim::pattern(50'000)).substr(0, 30'000), 999);
+         CHECK(s.session.fail(ws::error::message_too_big));
+       }},
+      {"EOF inside a message",
+       [](side& s) {
+         s.read(frame(other(s.self), 0x01, sim::letters(5000)));
+         s.eof();
+       }},
+      {"a deadline inside a message",
+       [](side& s) {
+         s.read(frame(other(s.self), 0x01, sim::letters(5000)));
+         CHECK(s.session.ping() == ws::error::none);
+         (void)s.take();
+         CHECK(!s.session.tick(1));
+         CHECK(s.session.next_deadline() == 20'000'001);
+         CHECK(s.session.tick(20'000'001));
+       }},
+  };
+  for (const ws::role self : both_roles)
+    for (const auto& use : uses) {
+      INFO(wire::name(self) << ": " << use.name);
+      counting_allocator memory;
+      side s{self, defaults(), true, memory.hook()};
+      CHECK(memory.calls == 0);
+      use.use(s);
+      (void)s.take();
+      s.session.release();
+      CHECK(memory.blocks() == 0);
+      s.session.release();
+      // And it goes on as if nothing had been.
+      if (s.session.is_open()) {
+        s.log = {};
+        s.read(frame(other(self), 0x81, "after"));
+        CHECK(s.events() == "text \"after\"\n");
+        CHECK(s.session.send(ws::opcode::text, "after") == ws::error::none);
+        CHECK(s.take().size() == (self == ws::role::server ? 7 : 11));
+      }
+      s.session.release();
+      CHECK(memory.idle());
+    }
+}
+
+TEST_CASE("release keeps what is still needed", "[session]") {
+  for (const ws::role self : both_roles)
+    for (const bool prepared : {false, true}) {
+      counting_allocator memory;
+      side s{self, defaults(), true, memory.hook()};
+      const std::string input = frames_of(other(self), 1, sim::letters(9000), {4000, 5000}) + frame(other(self), 0x89, "ping") +
+                                frame(other(self), 0x82, sim::pattern(6000));
+      for (std::size_t at = 0; at < input.size(); at += 333) {
+        const std::string_view part = std::string_view{input}.substr(at, 333);
+        prepared ? s.read_prepared(part, 100) : s.read(part);
+        s.session.release();
+        CHECK(s.session.ping("p") == ws::error::none);
+        s.session.release();
+        (void)s.take(3);
+        s.session.release();
+      }
+      CHECK((s.events() == "text " + wire::show(sim::letters(9000)) + "\nping \"ping\"\nbinary " + wire::show(sim::pattern(6000)) + "\n"));
+    }
+  // A request that waits for its decision, and the borrowed payloads.
+  counting_allocator memory;
+  side s{ws::role::server, defaults(), false, memory.hook()};
+  s.accepts = false;
+  s.read(request.substr(0, 100));
+  s.session.release();
+  s.read(request.substr(100));
+  s.session.release();
+  CHECK(s.session.accept({.subprotocol = "super"}) == ws::error::none);
+  s.session.release();
+  int one = 1;
+  void* token = nullptr;
+  CHECK(s.session.send_borrowed(ws::opcode::text, "borrowed", &one) == ws::error::none);
+  s.session.release();
+  const std::string out = s.take();
+  s.session.release();
+  CHECK(out.find("Sec-WebSocket-Protocol: super\r\n") != out.npos);
+  CHECK(out.ends_with("borrowed"));
+  CHECK(s.session.returned(token));
+  CHECK(token == &one);
+  s.session.release();
+  CHECK(memory.idle());
+}
+
+// ---- moving
+
+TEST_CASE("a session can be moved at any time, and goes on", "[session]") {
+  const auto run = [](bool moves, bool prepared) {
+    counting_allocator memory;
+    wire::test_entropy entropy;
+    ws::masking_keys keys{&wire::test_entropy::fill, &entropy};
+    auto s = std::make_unique<ws::session>(ws::role::server, defaults(), &keys, memory.hook());
+    std::string log, sent;
+    std::string input = std::string{request} + frames_of(ws::role::client, 1, sim::letters(6000), {10, 5000, 990}) +
+                        frame(ws::role::client, 0x89, "ping") + frame(ws::role::client, 0x82, sim::pattern(5000)) +
+                        wire::close_frame(ws::role::client, 1000, "bye");
+    const auto move = [&] {
+      if (!moves) return;
+      auto fresh = std::make_unique<ws::session>(std::move(*s));
+      s = std::move(fresh);
+      ws::session another{ws::role::server, defaults(), &keys, memory.hook()};
+      another = std::move(*s);
+      *s = std::move(another);
+    };
+    const auto handle = [&](const ws::event& ev) {
+      log += std::to_string(static_cast<int>(ev.type)) + " " + std::string{ev.payload} + "\n";
+      if (ev.type == ws::event_type::request) CHECK(s->accept() == ws::error::none);
+      if (ev.type == ws::event_type::message) CHECK(s->send(ev.opcode, ev.payload) == ws::error::none);
+    };
+    for (std::size_t at = 0; at < input.size(); at += 61) {
+      const std::size_t n = std::min<std::size_t>(61, input.size() - at);
+      if (prepared) {
+        std::size_t done = 0;
+        while (done < n) {
+          const std::span<char> to = s->prepare(40);
+          const std::size_t k = std::min(n - done, to.size());
+          std::memcpy(to.data(), input.data() + at + done, k);
+          done += k;
+          s->commit(k);
+          while (const ws::event ev = s->next()) handle(ev);
+          move();
+        }
+      } else {
+        std::span<char> rest{input.data() + at, n};
+        while (const ws::event ev = s->next(rest)) handle(ev);
+      }
+      move();
+      sent += s->output().substr(0, 50);
+      s->consume(std::min<std::size_t>(50, s->output().size()));
+      move();
+    }
+    sent += s->output();
+    s.reset();
+    CHECK(memory.idle());
+    return log + sent;
+  };
+  for (const bool prepared : {false, true}) {
+    const std::string stays = run(false, prepared);
+    CHECK(stays.size() > 20'000);
+    CHECK((run(true, prepared) == stays));
+  }
+}
+
+TEST_CASE("moving onto itself changes nothing; what was moved from can go or be filled again", "[session]") {
+  counting_allocator memory;
+  {
+    side s{ws::role::server, defaults(), true, memory.hook()};
+    CHECK(s.session.send(ws::opcode::text, "hello") == ws::error::none);
+    ws::session& same = s.session;
+    s.session = std::move(same);
+    CHECK(s.session.buffered_amount() == 7);
+    ws::session target{ws::role::server, sim::nothing_agreed, defaults(), nullptr, memory.hook()};
+    CHECK(target.send(ws::opcode::text, "is lost") == ws::error::none);
+    target = std::move(s.session);
+    CHECK(target.output() == "\x81\x05hello");
+    s.session = ws::session{ws::role::server, sim::nothing_agreed, defaults(), nullptr, memory.hook()};
+    s.read(frame(ws::role::client, 0x81, "fresh"));
+    CHECK(s.events() == "text \"fresh\"\n");
+  }
+  CHECK(memory.idle());
+}
+
+// ---- after the end, before the beginning, and out of turn
+
+TEST_CASE("K14 each call in each state is harmless and gives its error", "[session][K14]") {
+  const struct {
+    const char* state;
+    bool open;
+    ws::role self;
+    void (*bring_there)(side&);
+    ws::error send, close, answer, ask;
+  } rows[] = {
+      {"a server before the request", false, ws::role::server, [](side&) {}, ws::error::not_open, ws::error::not_open, ws::error::no_request,
+       ws::error::no_request},
+      {"inside the request", false, ws::role::server, [](side& s) { s.read(request.substr(0, 50)); }, ws::error::not_open,
+       ws::error::not_open, ws::error::no_request, ws::error::no_request},
+      {"a rejected request", false, ws::role::server, [](side& s) { s.read("POST / HTTP/1.1\r\n\r\n"); }, ws::error::not_open,
+       ws::error::not_open, ws::error::no_request, ws::error::no_request},
+      {"a client that has asked", false, ws::role::client,
+       [](side& s) { CHECK(s.session.connect({.host = "a"}) == ws::error::none); }, ws::error::not_open, ws::error::not_open,
+       ws::error::no_request, ws::error::no_request},
+      {"open", true, ws::role::server, [](side&) {}, ws::error::none, ws::error::none, ws::error::no_request, ws::error::no_request},
+      {"our Close is out", true, ws::role::server, [](side& s) { CHECK(s.session.close() == ws::error::none); },
+       ws::error::already_closing, ws::error::already_closing, ws::error::no_request, ws::error::no_request},
+      {"both Closes", true, ws::role::server, [](side& s) { s.read(wire::close_frame(ws::role::client, 1000)); },
+       ws::error::already_closing, ws::error::already_closing, ws::error::no_request, ws::error::no_request},
+      {"failed", true, ws::role::server, [](side& s) { s.read("\xFF"); }, ws::error::not_open, ws::error::already_closing,
+       ws::error::no_request, ws::error::no_request},
+      {"failed after our Close", true, ws::role::client,
+       [](side& s) {
+         CHECK(s.session.close() == ws::error::none);
+         s.read("\xFF");
+       },
+       ws::error::not_open, ws::error::already_closing, ws::error::no_request, ws::error::no_request},
+      {"lost", true, ws::role::client, [](side& s) { s.eof(); }, ws::error::not_open, ws::error::not_open, ws::error::no_request,
+       ws::error::no_request},
+  };
+  for (const auto& row : rows) {
+    INFO(row.state);
+    const auto fresh = [&] {
+      auto s = std::make_unique<side>(row.self, defaults(), row.open);
+      row.bring_there(*s);
+      (void)s->take();
+      return s;
+    };
+    const auto expect = [&](const char* call, ws::error expected, const std::function<ws::error(ws::session&)>& act) {
+      INFO(call);
+      const auto s = fresh();
+      const ws::close_state state = s->session.state();
+      const ws::transport wants = s->session.wants();
+      CHECK(act(s->session) == expected);
+      if (expected == ws::error::none) return;
+      CHECK(s->session.buffered_amount() == 0);
+      CHECK(s->session.state() == state);
+      CHECK(s->session.wants() == wants);
+      void* token = nullptr;
+      CHECK(!s->session.returned(token));
+      CHECK(act(s->session) == expected);
+    };
+    expect("send", row.send, [](ws::session& s) { return s.send(ws::opcode::text, "x"); });
+    expect("send_borrowed", row.send, [](ws::session& s) { return s.send_borrowed(ws::opcode::text, "x", nullptr); });
+    expect("ping", row.send, [](ws::session& s) { return s.ping(); });
+    expect("ping with payload", row.send, [](ws::session& s) { return s.ping("x"); });
+    expect("pong", row.send, [](ws::session& s) { return s.pong("x"); });
+    expect("close", row.close, [](ws::session& s) { return s.close(); });
+    expect("accept", row.answer, [](ws::session& s) { return s.accept(); });
+    expect("respond", row.answer, [](ws::session& s) { return s.respond({.status = 404}); });
+    expect("connect", row.ask, [](ws::session& s) { return s.connect({.host = "a"}); });
+  }
+}
+
+TEST_CASE("a server does not ask", "[session]") {
+  ws::session server{ws::role::server, defaults()};
+  CHECK(server.connect({.host = "a"}) == ws::error::no_request);
+}
+
+TEST_CASE("what may not be sent is refused, and the session lives on", "[session][F22][K05][K07]") {
+  for (const ws::role self : both_roles) {
+    side s{self, defaults()};
+    CHECK(s.session.send(ws::opcode::text, "\xC3") == ws::error::send_text_not_utf8);
+    CHECK(s.session.send(ws::opcode::ping, "x") == ws::error::opcode_not_sendable);
+    CHECK(s.session.send(ws::opcode::continuation, "x") == ws::error::send_out_of_order);
+    CHECK(s.session.send_borrowed(ws::opcode::continuation, "x", nullptr) == ws::error::send_out_of_order);
+    CHECK(s.session.ping(std::string(126, 'x')) == ws::error::control_payload_too_long);
+    CHECK(s.session.pong(std::string(126, 'x')) == ws::error::control_payload_too_long);
+    CHECK(s.session.close(ws::close_code::abnormal) == ws::error::sent_close_code_invalid);
+    CHECK(s.session.close(ws::close_code::normal, std::string(124, 'x')) == ws::error::close_reason_too_long);
+    CHECK(s.session.buffered_amount() == 0);
+    CHECK(s.session.send(ws::opcode::text, "a", false) == ws::error::none);
+    CHECK(s.session.send(ws::opcode::binary, "b") == ws::error::send_out_of_order);
+    CHECK(s.session.send_borrowed(ws::opcode::binary, "b", nullptr) == ws::error::send_out_of_order);
+    CHECK(s.session.send(ws::opcode::continuation, "\xFF") == ws::error::send_text_not_utf8);
+    CHECK(s.session.send(ws::opcode::text, "c") == ws::error::none);
+    CHECK(s.sent() == "-> text \"a\" ...\n-> ... \"c\"\n");
+    CHECK(s.session.is_open());
+  }
+}
+
+TEST_CASE("F16 a code point may be cut over pieces of text, borrowed ones too", "[session][F16][F22]") {
+  side s{ws::role::server, defaults()};
+  CHECK(s.session.send(ws::opcode::text, "\xE2\x82", false) == ws::error::none);
+  CHECK(s.session.send_borrowed(ws::opcode::text, "\xAC", nullptr) == ws::error::none);
+  CHECK(s.sent() == "-> text \"\\xe2\\x82\" ...\n-> ... \"\\xac\"\n");
+  CHECK(s.session.send(ws::opcode::text, "\xE2\x82", false) == ws::error::none);
+  CHECK(s.session.send_borrowed(ws::opcode::text, "x", nullptr) == ws::error::send_text_not_utf8);
+  CHECK(s.session.send(ws::opcode::text, "", true) == ws::error::send_text_not_utf8);
+  CHECK(s.session.send(ws::opcode::text, "\xAC", true) == ws::error::none);
+}
+
+TEST_CASE("F23 a message too long for the memory of any machine is refused", "[session][F23]") {
+  side s{ws::role::server, defaults()};
+  const char byte = 'x';
+  // Never looked at: the size alone is refused.
+  CHECK(s.session.send(ws::opcode::binary, {&byte, ~std::size_t{0} / 2}) == ws::error::out_of_memory);
+  CHECK(s.session.buffered_amount() == 0);
+  CHECK(s.session.is_open());
+}
+
+TEST_CASE("K12 the end of input without a Close is 1006", "[session][K12]") {
+  for (const ws::role self : both_roles)
+    for (const std::string_view before : {""sv, "\x81"sv, "\x82\x05"sv}) {
+      side s{self, defaults()};
+      if (self == ws::role::client || before.size() < 2) s.read(before);
+      s.eof();
+      s.eof();
+      CHECK(s.session.why() == ws::error::connection_lost);
+      CHECK(s.events().starts_with("failed connection_lost @"));
+      CHECK(s.events().find('\n') + 1 == s.events().size());
+      CHECK(s.session.code() == ws::close_code::abnormal);
+      CHECK(!s.session.was_clean());
+      CHECK(s.session.wants() == ws::transport::drop);
+    }
+}
+
+TEST_CASE("a session that starts open after somebody else's handshake", "[session]") {
+  const ws::field fields[] = {{"Host", "a"},
+                              {"Upgrade", "websocket"},
+                              {"Connection", "Upgrade"},
+                              {"Sec-WebSocket-Version", "13"},
+                              {"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}};
+  ws::upgraded answer;
+  REQUIRE(ws::upgrade(fields, defaults(), "", answer) == ws::error::none);
+  ws::session s{ws::role::server, answer.agreed, defaults()};
+  CHECK(s.is_open());
+  CHECK(s.accept() == ws::error::no_request);
+  std::string leftover = frame(ws::role::client, 0x81, "hello");
+  std::span<char> bytes{leftover};
+  CHECK(s.next(bytes).payload == "hello");
+}
+
+TEST_CASE("fail() tells the peer and is sticky", "[session][K14]") {
+  for (const ws::role self : both_roles) {
+    side s{self, defaults()};
+    CHECK(s.session.fail(ws::error::message_too_big).why() == ws::error::message_too_big);
+    CHECK(!s.session.fail(ws::error::pong_timeout));
+    CHECK(s.sent() == "-> close 1009 \"\"\n");
+    s.read(frame(other(self), 0x81, "not any more"));
+    CHECK(s.events() == "");
+    CHECK(s.session.why() == ws::error::message_too_big);
+  }
+}
+
+TEST_CASE("round_trip_time is from the ping to its pong", "[session]") {
+  for (const ws::role self : both_roles) {
+    side s{self, defaults()};
+    CHECK(s.session.round_trip_time() == 0);
+    CHECK(!s.session.tick(1'000'000));
+    CHECK(s.session.ping() == ws::error::none);
+    const std::string bytes = s.take();
+    std::string_view rest = bytes;
+    wire::sent_frame ping;
+    REQUIRE(wire::take_frame(rest, ping) == "");
+    CHECK(!s.session.tick(1'030'000));
+    s.read(frame(other(self), 0x8A, "unasked"));
+    CHECK(s.session.round_trip_time() == 0);
+    CHECK(!s.session.tick(1'042'000));
+    s.read(frame(other(self), 0x8A, ping.payload));
+    CHECK(s.session.round_trip_time() == 42'000);
+    CHECK(!s.session.tick(9'000'000));
+    s.read(frame(other(self), 0x8A, ping.payload));  // the same again is one nobody asked for
+    CHECK(s.session.round_trip_time() == 42'000);
+  }
+}
+
+// ---- any order of calls
+
+namespace {
+
+/// Calls of all kinds in any order, sensible or not, on a session that may be in any state. What must hold: no error
+/// but the documented ones, no event after the end but the end itself, a why() that stays, and output that a peer can
+/// read.
+void call_in_any_order(std::uint64_t seed) {
+  sim::generator random{seed};
+  ws::options opt;
+  opt.max_message = random.one_in(3) ? 1000 : 1'000'000;
+  opt.auto_pong = !random.one_in(5);
+  opt.auto_close_reply = !random.one_in(5);
+  opt.discard_after_close = random.one_in(4);
+  opt.pong_after_close = random.one_in(4);
+  opt.high_water = 3000;
+  opt.low_water = 500;
+  opt.ping_interval = random.one_in(2) ? 10'000 : 0;
+  counting_allocator memory;
+  const ws::role self = random.one_in(2) ? ws::role::server : ws::role::client;
+  const ws::role peer = other(self);
+  const std::string lent = sim::letters(700);
+  const std::string valid[] = {frame(peer, 0x81, "hello"),         frame(peer, 0x82, sim::pattern(300)),
+                               frame(peer, 0x01, "frag"),          frame(peer, 0x80, "ment"),
+                               frame(peer, 0x89, "ping"),          frame(peer, 0x8A, wire::hex("00 00 00 01")),
+                               frame(peer, 0x82, sim::pattern(9000)), std::string{request},
+                               "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nabc"};
+  {
+    side s{self, opt, !random.one_in(4), memory.hook()};
+    s.accepts = false;
+    std::string sent;
+    ws::output_buffer spare;
+    std::string pending;  // input that is still to be read
+    bool ended = false;
+    ws::error why = ws::error::none;
+    std::uint64_t now = 0, tokens = 0, back = 0;
+    const auto check = [&](const ws::event& ev) {
+      if (!ev) return;
+      CHECK(!ended);
+      if (ev.type == ws::event_type::failed) {
+        CHECK(ev.why() == s.session.why());
+        why = ev.why();
+        ended = true;
+      }
+      if (ev.type == ws::event_type::message) CHECK(ev.payload.size() <= opt.max_message);
+    };
+    const int steps = 60;
+    for (int i = 0; i < steps; ++i) {
+      switch (random(26)) {
+        case 0:
+        case 1:
+        case 2:
+        case 3: {
+          if (pending.empty() && !random.one_in(40)) pending = valid[random(std::size(valid))];
+          if (pending.empty()) pending = random.one_in(3) ? wire::close_frame(peer, 1000, "bye") : std::string{"\xFFgarbage"};
+          const std::size_t n = static_cast<std::size_t>(1 + random(random.one_in(2) ? 20 : 10'000));
+          std::string part = pending.substr(0, n);
+          std::span<char> bytes{part};
+          while (const ws::event ev = s.session.next(bytes)) {
+            check(ev);
+            if (ev.type == ws::event_type::request && !random.one_in(5)) (void)s.session.accept();
+          }
+          pending.erase(0, part.size() - bytes.size());
+          break;
+        }
+        case 4:
+        case 5: {
+          if (pending.empty()) pending = valid[random(std::size(valid))];
+          const std::span<char> to = s.session.prepare(static_cast<std::size_t>(random(6000)));
+          if (to.empty()) break;
+          std::size_t n = static_cast<std::size_t>(random(to.size() + 1));
+          if (n > pending.size()) n = pending.size();
+          if (n != 0) std::memcpy(to.data(), pending.data(), n);
+          pending.erase(0, n);
+          // What may come between the two.
+          if (random.one_in(10)) (void)s.session.send(ws::opcode::text, "between");
+          if (random.one_in(10)) check(s.session.tick(now));
+          if (random.one_in(30)) check(s.session.fail(ws::error::out_of_memory));
+          if (random.one_in(30)) check(s.session.end_of_input());
+          if (random.one_in(30)) (void)s.session.close();
+          s.session.commit(n);
+          while (const ws::event ev = s.session.next()) check(ev);
+          break;
+        }
+        case 6: (void)s.session.send(ws::opcode::text, "hello", !random.one_in(3)); break;
+        case 7: (void)s.session.send(ws::opcode::binary, lent, !random.one_in(3)); break;
+        case 8: (void)s.session.send(ws::opcode::continuation, "c", !random.one_in(3)); break;
+        case 9:
+          if (s.session.send_borrowed(random.one_in(2) ? ws::opcode::text : ws::opcode::binary, lent,
+                                      reinterpret_cast<void*>(tokens + 1)) == ws::error::none)
+            ++tokens;
+          break;
+        case 10: (void)s.session.send(ws::opcode::text, "\xFF\xFE"); break;
+        case 11: (void)s.session.ping(); break;
+        case 12: (void)s.session.ping("own"); break;
+        case 13: (void)s.session.pong("own"); break;
+        case 14:
+          if (random.one_in(6)) (void)s.session.close(static_cast<ws::close_code>(random(2) == 0 ? 1000 : random(6000)), "why");
+          break;
+        case 15: (void)s.session.accept(); break;
+        case 16:
+          if (random.one_in(6)) (void)s.session.respond({.status = 404, .body = "no"});
+          break;
+        case 17: (void)s.session.connect({.host = "example.org"}); break;
+        case 18:
+        case 19: sent += s.take(static_cast<std::size_t>(random(2000))); break;
+        case 20: {
+          ws::slice slices[3];
+          const std::size_t n = s.session.output(slices);
+          std::size_t total = 0;
+          for (std::size_t k = 0; k < n; ++k) {
+            sent.append(slices[k].data, slices[k].size);
+            total += slices[k].size;
+          }
+          s.session.consume(total);
+          break;
+        }
+        case 21: {
+          const ws::output_buffer filled = s.session.take_output(spare);
+          sent.append(filled.data != nullptr ? filled.data : "", filled.size);
+          spare = filled;
+          break;
+        }
+        case 22: s.session.release(); break;
+        case 23:
+          now += random(30'000);
+          check(s.session.tick(now));
+          (void)s.session.next_deadline();
+          break;
+        case 24:
+          for (void* token = nullptr; s.session.returned(token);) CHECK(reinterpret_cast<std::uintptr_t>(token) == ++back);
+          break;
+        case 25:
+          if (random.one_in(15)) check(s.session.end_of_input());
+          else if (random.one_in(15)) check(s.session.fail(ws::error::message_too_big));
+          break;
+        default: break;
+      }
+      if (s.session.buffered_amount() > 200'000) FAIL("too much output");
+      if (ended && (s.session.why() != why || s.session.is_open())) FAIL("the end is not the end");
+      (void)s.session.wants();
+      (void)s.session.code();
+      (void)s.session.was_clean();
+    }
+    sent += s.take();
+    for (void* token = nullptr; s.session.returned(token);) CHECK(reinterpret_cast<std::uintptr_t>(token) == ++back);
+    CHECK(back == tokens);
+    s.session.free_buffer(spare);
+    // Heads aside, everything that was sent is whole frames, and the last of them is the Close if there is one.
+    if (!sent.starts_with("HTTP/") || sent.starts_with("HTTP/1.1 101")) {
+      const std::string lines = wire::describe_sent(self, sent);
+      CHECK(lines.find("BAD") == lines.npos);
+      const std::size_t close = lines.find("-> close");
+      if (close != lines.npos && !opt.pong_after_close) CHECK(lines.find('\n', close) + 1 == lines.size());
+    }
+  }
+  CHECK(memory.idle());
+}
+
+}  // namespace
+
+TEST_CASE("K14 calls in any order do no harm", "[session][K14]") {
+  for (std::uint64_t seed = 1; seed <= 3000; ++seed) {
+    INFO("seed " << seed);
+    call_in_any_order(seed);
+  }
+}
