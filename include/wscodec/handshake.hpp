@@ -100,7 +100,7 @@ constexpr handshake_fields gather(field_cursor fields) noexcept {
         break;
       case 14:
         if (same_name(f.name, "content-length"))
-          for (const char c : f.value) g.has_body |= c != '0';
+          g.has_body |= f.value.empty() || f.value.find_first_not_of('0') != std::string_view::npos;
         break;
       case 17:
         if (same_name(f.name, "sec-websocket-key"))

@@ -36,7 +36,7 @@ struct head_limits {
 struct head_progress {
   std::uint32_t at = 0;      ///< everything before is known to hold no line end
   std::uint32_t line = 0;    ///< where the current line begins
-  std::uint16_t fields = 0;  ///< complete fields so far
+  std::uint32_t fields = 0;  ///< complete fields so far
   bool skipped_empty_line = false;
   bool start_line_done = false;
 };

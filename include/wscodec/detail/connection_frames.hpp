@@ -297,8 +297,10 @@ WSCODEC_INLINE event next(connection_state& s, std::span<char>& in) noexcept {
 
 /// The caller's scratch is all there is: a lack of it is an error.
 inline event next_from(connection_state& s, std::span<char>& in, bool head_was_open) noexcept {
+  // Of a head, the scratch could have held so many bytes, however they were cut.
+  const std::uint64_t offset = s.offset + (head_was_open ? s.scratch_size - s.scratch_used : 0U);
   const advanced result =
-      fail(s, head_was_open ? error::head_too_large : error::scratch_too_small, s.offset, in.data() + in.size());
+      fail(s, head_was_open ? error::head_too_large : error::scratch_too_small, offset, in.data() + in.size());
   in = in.subspan(in.size());
   return event_of(result.word, result.payload, result.size);
 }
