@@ -56,14 +56,14 @@ class output {
 };
 
 /// Views bytes of another byte type (`std::byte`, `unsigned char`, ...) as the `char`s this library works on.
-template <class Byte>
+template <class Byte, std::size_t N>
   requires(sizeof(Byte) == 1 && std::is_trivially_copyable_v<Byte> && !std::is_const_v<Byte>)
-WSCODEC_INLINE std::span<char> as_chars(std::span<Byte> bytes) noexcept {
+WSCODEC_INLINE std::span<char> as_chars(std::span<Byte, N> bytes) noexcept {
   return {reinterpret_cast<char*>(bytes.data()), bytes.size()};
 }
-template <class Byte>
+template <class Byte, std::size_t N>
   requires(sizeof(Byte) == 1 && std::is_trivially_copyable_v<Byte>)
-WSCODEC_INLINE std::string_view as_text(std::span<Byte> bytes) noexcept {
+WSCODEC_INLINE std::string_view as_text(std::span<Byte, N> bytes) noexcept {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 

@@ -1,0 +1,55 @@
+// Big-endian numbers, and the append cursor.
+#include <wscodec/bytes.hpp>
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+#include "catch.hpp"
+
+namespace ws = wscodec;
+using namespace std::string_view_literals;
+
+static_assert(ws::detail::load_big<std::uint16_t>("\x01\x02") == 0x0102);
+static_assert(ws::detail::load_big<std::uint64_t>("\xFF\x00\x00\x00\x00\x00\x00\x01") == 0xFF00000000000001U);
+static_assert([] {
+  char memory[8] = {};
+  ws::detail::store_big(memory, std::uint32_t{0x01020380U});
+  return std::string_view{memory, 5} == "\x01\x02\x03\x80\0"sv;
+}());
+static_assert([] {
+  char memory[4] = {};
+  ws::output out{memory};
+  return out.put("abc") && !out.put("de") && out.put("d") && out.put("") && out.written() == "abcd";
+}());
+
+TEST_CASE("output takes a text whole or not at all", "[bytes]") {
+  char memory[5];
+  ws::output out{memory};
+  CHECK(out.put("abc"));
+  CHECK(!out.put("def"));
+  CHECK(out.written() == "abc");
+  CHECK(out.room() == 2);
+  const std::size_t before = out.size();
+  CHECK(out.put("de"));
+  CHECK(out.room() == 0);
+  CHECK(out.claim(1) == nullptr);
+  CHECK(out.claim(0) == memory + 5);
+  out.rewind(before);
+  CHECK(out.written() == "abc");
+  CHECK(out.capacity() == 5);
+}
+
+TEST_CASE("no memory at all is no room", "[bytes]") {
+  ws::output none;
+  CHECK(none.put(""));
+  CHECK(!none.put("x"));
+  CHECK(none.written().empty());
+}
+
+TEST_CASE("bytes of other types are seen as chars", "[bytes]") {
+  std::array<std::byte, 2> bytes{std::byte{0x81}, std::byte{0}};
+  const std::span<char> chars = ws::as_chars(std::span{bytes});
+  CHECK(static_cast<const void*>(chars.data()) == bytes.data());
+  CHECK(ws::as_text(std::span<const std::byte>{bytes}) == "\x81\0"sv);
+}
