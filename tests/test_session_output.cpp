@@ -1,0 +1,491 @@
+#include <wscodec/session.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "catch.hpp"
+#include "support/counting_allocator.hpp"
+#include "support/link.hpp"
+#include "support/wire.hpp"
+
+namespace ws = wscodec;
+using sim::side;
+using wire::both_roles;
+using wire::frame;
+using wire::other;
+
+namespace {
+
+const ws::options& defaults() {
+  static const ws::options opt;
+  return opt;
+}
+
+/// What a gather write of at most `count` slices would send.
+std::string gather(const ws::session& s, std::size_t count = 64) {
+  std::vector<ws::slice> slices(count);
+  const std::size_t n = s.output(slices);
+  CHECK(n <= count);
+  std::string bytes;
+  for (std::size_t i = 0; i < n; ++i) {
+    CHECK(slices[i].size != 0);
+    bytes.append(slices[i].data, slices[i].size);
+  }
+  return bytes;
+}
+
+void* token(std::uintptr_t number) { return reinterpret_cast<void*>(number); }
+
+/// The tokens that are free again, as text.
+std::string returned(ws::session& s) {
+  std::string out;
+  for (void* t = nullptr; s.returned(t);) out += std::to_string(reinterpret_cast<std::uintptr_t>(t)) + " ";
+  return out;
+}
+
+/// Messages of all kinds, borrowed or not, and what a peer must see of them.
+const std::string first_lent = sim::letters(300, 1), second_lent = sim::letters(5, 2), third_lent = sim::pattern(70'000, 3);
+void send_mixture(ws::session& s) {
+  CHECK(s.send(ws::opcode::text, "copied") == ws::error::none);
+  CHECK(s.send_borrowed(ws::opcode::text, first_lent, token(1)) == ws::error::none);
+  CHECK(s.send_borrowed(ws::opcode::text, "", token(2)) == ws::error::none);
+  CHECK(s.send_borrowed(ws::opcode::binary, second_lent, token(3)) == ws::error::none);
+  CHECK(s.ping("ping") == ws::error::none);
+  CHECK(s.send(ws::opcode::binary, "piece", false) == ws::error::none);
+  CHECK(s.send_borrowed(ws::opcode::continuation, third_lent, token(4)) == ws::error::none);
+  CHECK(s.close(ws::close_code::normal, "bye") == ws::error::none);
+}
+std::string mixture() {
+  return "-> text \"copied\"\n-> text " + wire::show(first_lent) + "\n-> text \"\"\n-> binary " + wire::show(second_lent) +
+         "\n-> ping \"ping\"\n-> binary \"piece\" ...\n-> ... " + wire::show(third_lent) + "\n-> close 1000 \"bye\"\n";
+}
+
+}  // namespace
+
+TEST_CASE("output() gives everything in order, and consume() may end anywhere", "[session][output][K13]") {
+  for (const ws::role self : both_roles)
+    for (const std::size_t step : {1U, 2U, 3U, 5U, 11U, 64U, 301U, 1000U, 65'536U, 100'000U}) {
+      INFO(wire::name(self) << " takes " << step);
+      side s{self, defaults()};
+      send_mixture(s.session);
+      const std::uint64_t total = s.session.buffered_amount();
+      std::string sent;
+      while (!s.session.output().empty()) {
+        const std::string_view part = s.session.output().substr(0, step);
+        sent += part;
+        s.session.consume(part.size());
+        if (s.session.buffered_amount() != total - sent.size()) FAIL("buffered_amount is wrong");
+      }
+      CHECK(sent.size() == total);
+      CHECK((wire::describe_sent(self, sent) == mixture()));
+      CHECK(returned(s.session) == "1 2 3 4 ");
+      CHECK(s.session.buffered_amount() == 0);
+      s.session.consume(0);
+      CHECK(s.session.output().empty());
+    }
+}
+
+TEST_CASE("output(slices) shows the same bytes as output(), after any number was consumed", "[session][output]") {
+  for (const ws::role self : both_roles) {
+    side s{self, defaults()};
+    send_mixture(s.session);
+    std::string whole = gather(s.session);
+    CHECK((wire::describe_sent(self, whole) == mixture()));
+    CHECK(whole.size() == s.session.buffered_amount());
+    if (self == ws::role::server) {
+      // Borrowed payloads are not copied, and what is between two of them is one slice: three, and five around them
+      // (the empty one too has its place).
+      ws::slice slices[16];
+      const std::size_t n = s.session.output(slices);
+      std::vector<const char*> places;
+      for (std::size_t i = 0; i < n; ++i) places.push_back(slices[i].data);
+      for (const std::string* lent : {&first_lent, &second_lent, &third_lent})
+        CHECK(std::count(places.begin(), places.end(), lent->data()) == 1);
+      CHECK(n == 8);
+    }
+    const std::size_t near = whole.size() - third_lent.size();  // every byte of the small ones, then some
+    for (std::size_t done = 0; done < whole.size();) {
+      for (const std::size_t count : {1U, 2U, 3U, 16U}) {
+        const std::string front = gather(s.session, count);
+        if (front.empty() || std::string_view{whole}.substr(done, front.size()) != front) FAIL("at " << done << " with " << count);
+      }
+      if (s.session.output() != gather(s.session, 1)) FAIL("output() is another at " << done);
+      const std::size_t n = std::min<std::size_t>(done < near ? 1 : 997, whole.size() - done);
+      s.session.consume(n);
+      done += n;
+    }
+    CHECK(gather(s.session).empty());
+    CHECK(gather(s.session, 0).empty());
+  }
+}
+
+TEST_CASE("consume ends at every byte: all that was not consumed comes again", "[session][output]") {
+  for (const ws::role self : both_roles) {
+    side model{self, defaults()};
+    const auto fill = [](ws::session& s) {
+      CHECK(s.send_borrowed(ws::opcode::text, "lent", token(1)) == ws::error::none);
+      CHECK(s.send(ws::opcode::text, "copied") == ws::error::none);
+      CHECK(s.send_borrowed(ws::opcode::text, second_lent, token(2)) == ws::error::none);
+      CHECK(s.send_borrowed(ws::opcode::text, "", token(3)) == ws::error::none);
+    };
+    fill(model.session);
+    const std::string whole = gather(model.session);
+    for (std::size_t first = 0; first <= whole.size(); ++first)
+      for (std::size_t second = first; second <= whole.size(); ++second) {
+        side s{self, defaults()};
+        fill(s.session);
+        s.session.consume(first);
+        s.session.consume(second - first);
+        if (gather(s.session) != whole.substr(second)) FAIL("after " << first << " and " << second);
+        if (s.session.buffered_amount() != whole.size() - second) FAIL("buffered_amount after " << second);
+      }
+  }
+}
+
+TEST_CASE("a server borrows without copying, and the token comes back with the last byte", "[session][output]") {
+  counting_allocator memory;
+  side s{ws::role::server, defaults(), true, memory.hook()};
+  CHECK(s.session.send_borrowed(ws::opcode::binary, third_lent, token(7)) == ws::error::none);
+  CHECK(memory.peak < 2048);
+  CHECK(s.session.buffered_amount() == third_lent.size() + 10);
+  CHECK(s.session.output().size() == 10);
+  s.session.consume(10);
+  CHECK(s.session.output().data() == third_lent.data());
+  CHECK(s.session.output().size() == third_lent.size());
+  CHECK(returned(s.session).empty());
+  s.session.consume(third_lent.size() - 1);
+  CHECK(returned(s.session).empty());
+  CHECK(s.session.output() == third_lent.substr(third_lent.size() - 1));
+  s.session.consume(1);
+  CHECK(returned(s.session) == "7 ");
+  CHECK(returned(s.session).empty());
+}
+
+TEST_CASE("a client copies what it borrows, masked, and gives the token back in its turn", "[session][output][F21]") {
+  side s{ws::role::client, defaults()};
+  {
+    const std::string gone = sim::letters(1000);
+    CHECK(s.session.send_borrowed(ws::opcode::text, gone, token(9)) == ws::error::none);
+  }
+  CHECK(returned(s.session).empty());
+  CHECK((s.sent() == "-> text " + wire::show(sim::letters(1000)) + "\n"));
+  CHECK(returned(s.session) == "9 ");
+}
+
+TEST_CASE("many borrowed payloads: the tokens come back in order, whenever they are asked for", "[session][output]") {
+  for (const ws::role self : both_roles)
+    for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+      INFO(wire::name(self) << " seed " << seed);
+      sim::generator random{seed};
+      counting_allocator memory;
+      {
+        side s{self, defaults(), true, memory.hook()};
+        std::uintptr_t lent = 0, back = 0;
+        std::string sent, expected;
+        for (int i = 0; i < 300; ++i) {
+          switch (random(4)) {
+            case 0:
+            case 1: {
+              const std::string_view payload = std::string_view{first_lent}.substr(0, static_cast<std::size_t>(random(40)));
+              CHECK(s.session.send_borrowed(ws::opcode::text, payload, token(++lent)) == ws::error::none);
+              expected += "-> text " + wire::show(payload) + "\n";
+              break;
+            }
+            case 2:
+              sent += s.take(static_cast<std::size_t>(random(100)));
+              break;
+            default:
+              if (random.one_in(3))
+                for (void* t = nullptr; s.session.returned(t);)
+                  if (t != token(++back)) FAIL("out of order");
+          }
+        }
+        sent += s.take();
+        for (void* t = nullptr; s.session.returned(t);)
+          if (t != token(++back)) FAIL("out of order");
+        CHECK(back == lent);
+        CHECK((wire::describe_sent(self, sent) == expected));
+        CHECK(memory.bytes < 64 * 1024);
+        s.session.release();
+        CHECK(memory.blocks() == 0);
+      }
+      CHECK(memory.idle());
+    }
+}
+
+TEST_CASE("a refused send_borrowed gives no token and sends nothing", "[session][output][F22]") {
+  for (const ws::role self : both_roles) {
+    side s{self, defaults()};
+    CHECK(s.session.send_borrowed(ws::opcode::text, "\xFF", token(1)) == ws::error::send_text_not_utf8);
+    CHECK(s.session.send_borrowed(ws::opcode::ping, "x", token(1)) == ws::error::opcode_not_sendable);
+    CHECK(s.session.send_borrowed(ws::opcode::continuation, "x", token(1)) == ws::error::send_out_of_order);
+    CHECK(s.session.buffered_amount() == 0);
+    CHECK(s.session.send_borrowed(ws::opcode::text, "good", token(2)) == ws::error::none);
+    CHECK(s.sent() == "-> text \"good\"\n");
+    CHECK(returned(s.session) == "2 ");
+  }
+}
+
+// ---- take_output
+
+TEST_CASE("take_output hands out the bytes, and two buffers circulate", "[session][output]") {
+  for (const ws::role self : both_roles) {
+    counting_allocator memory;
+    {
+      side s{self, defaults(), true, memory.hook()};
+      ws::output_buffer in_flight, spare;
+      std::size_t calls = 0;
+      for (int i = 0; i < 50; ++i) {
+        if (i == 5) calls = memory.calls;
+        const std::string message = sim::letters(400, static_cast<std::uint64_t>(i));
+        CHECK(s.session.send(ws::opcode::text, message) == ws::error::none);
+        in_flight = s.session.take_output(spare);
+        CHECK((wire::describe_sent(self, {in_flight.data, in_flight.size}) == "-> text " + wire::show(message) + "\n"));
+        CHECK(s.session.buffered_amount() == 0);
+        CHECK(s.session.output().empty());
+        // While it is on its way more is queued: the bytes stay put.
+        const std::string before{in_flight.data, in_flight.size};
+        CHECK(s.session.send(ws::opcode::text, "more") == ws::error::none);
+        CHECK(std::string_view{in_flight.data, in_flight.size} == before);
+        CHECK(s.sent() == "-> text \"more\"\n");
+        spare = in_flight;
+      }
+      CHECK(memory.calls == calls);
+      CHECK(memory.blocks() == 2);
+      s.session.free_buffer(spare);
+    }
+    CHECK(memory.idle());
+  }
+}
+
+TEST_CASE("take_output when there is nothing gives no bytes and loses no memory", "[session][output]") {
+  counting_allocator memory;
+  {
+    side s{ws::role::server, defaults(), true, memory.hook()};
+    CHECK(s.session.take_output().size == 0);
+    CHECK(s.session.send(ws::opcode::text, "hello") == ws::error::none);
+    ws::output_buffer spare = s.session.take_output();
+    CHECK(spare.size == 5 + 2);
+    for (int i = 0; i < 5; ++i) {
+      spare = s.session.take_output(spare);
+      CHECK(spare.size == 0);
+    }
+    s.session.free_buffer(spare);
+    s.session.free_buffer({});
+  }
+  CHECK(memory.idle());
+}
+
+TEST_CASE("take_output after some of the output was consumed gives the rest", "[session][output]") {
+  for (std::size_t cut = 0; cut <= 14; ++cut) {
+    side s{ws::role::server, defaults()};
+    CHECK(s.session.send(ws::opcode::text, "hello") == ws::error::none);
+    CHECK(s.session.send(ws::opcode::text, "world") == ws::error::none);
+    s.session.consume(cut);
+    const ws::output_buffer got = s.session.take_output();
+    CHECK(std::string(got.data != nullptr ? got.data : "", got.size) == std::string("\x81\x05hello\x81\x05world").substr(cut));
+    s.session.free_buffer(got);
+  }
+}
+
+TEST_CASE("take_output and borrowed payloads: what is before one, then it, then the rest", "[session][output]") {
+  for (const ws::role self : both_roles)
+    for (std::size_t consumed = 0; consumed <= 30; consumed += 3) {
+      counting_allocator memory;
+      {
+        side s{self, defaults(), true, memory.hook()};
+        send_mixture(s.session);
+        std::string sent = s.take(consumed);
+        ws::output_buffer spare;
+        for (int turn = 0; s.session.buffered_amount() != 0; ++turn) {
+          REQUIRE(turn < 100);
+          spare = s.session.take_output(spare);
+          if (spare.size != 0) sent.append(spare.data, spare.size);
+          // Now a borrowed payload is in front, if there is one.
+          const std::string_view front = s.session.output();
+          const std::size_t n = std::min<std::size_t>(front.size(), turn % 2 == 0 ? 50'000 : 100);
+          sent += front.substr(0, n);
+          s.session.consume(n);
+        }
+        s.session.free_buffer(spare);
+        CHECK((wire::describe_sent(self, sent) == mixture()));
+        CHECK(returned(s.session) == "1 2 3 4 ");
+      }
+      CHECK(memory.idle());
+    }
+}
+
+// ---- water marks
+
+TEST_CASE("backed_up from the high-water mark until the low-water mark", "[session][output]") {
+  for (const ws::role self : both_roles) {
+    ws::options opt;
+    opt.high_water = 1000;
+    opt.low_water = 300;
+    side s{self, opt};
+    const std::size_t head = self == ws::role::server ? 2 : 6;
+    const auto grow_to = [&](std::size_t n) {
+      while (s.session.buffered_amount() < n) {
+        const std::size_t missing = n - static_cast<std::size_t>(s.session.buffered_amount());
+        const std::size_t payload = missing > 100 ? 50 : missing - head;
+        CHECK(s.session.send(ws::opcode::binary, std::string(payload, 'x')) == ws::error::none);
+      }
+      CHECK(s.session.buffered_amount() == n);
+    };
+    CHECK(!s.session.backed_up());
+    grow_to(999);
+    CHECK(!s.session.backed_up());
+    s.session.consume(100);
+    grow_to(1000);
+    CHECK(s.session.backed_up());
+    s.session.consume(699);  // 301 are left
+    CHECK(s.session.backed_up());
+    s.session.consume(1);
+    CHECK(!s.session.backed_up());
+    grow_to(999);
+    CHECK(!s.session.backed_up());
+    grow_to(1100);
+    CHECK(s.session.backed_up());
+    s.session.free_buffer(s.session.take_output());
+    CHECK(!s.session.backed_up());
+  }
+}
+
+TEST_CASE("borrowed bytes count as buffered", "[session][output]") {
+  ws::options opt;
+  opt.high_water = 1000;
+  opt.low_water = 300;
+  side s{ws::role::server, opt};
+  const std::string lent(996, 'x');
+  CHECK(s.session.send_borrowed(ws::opcode::binary, lent, token(1)) == ws::error::none);
+  CHECK(s.session.buffered_amount() == 1000);
+  CHECK(s.session.backed_up());
+  s.session.consume(4);
+  s.session.consume(695);
+  CHECK(s.session.backed_up());
+  s.session.consume(1);
+  CHECK(!s.session.backed_up());
+}
+
+TEST_CASE("F19 a flood of pings that nobody drains: the output stays bounded, the latest is answered",
+          "[session][output][F19]") {
+  for (const ws::role self : both_roles) {
+    ws::options opt;
+    opt.high_water = 10'000;
+    opt.low_water = 2'000;
+    counting_allocator memory;
+    side s{self, opt, true, memory.hook()};
+    std::string flood;
+    for (int i = 0; i < 1000; ++i) flood += frame(other(self), 0x89, std::to_string(i) + std::string(120, '.'));
+    for (int i = 0; i < 20; ++i) {
+      s.log = {};
+      s.read(flood);
+    }
+    CHECK(s.session.buffered_amount() <= 10'000 + 131);
+    CHECK(memory.bytes < 64 * 1024);
+    CHECK(s.session.backed_up());
+    s.log = {};
+    s.read(frame(other(self), 0x89, "the latest"));
+    CHECK(s.events() == "ping \"the latest\"\n");
+    const std::string sent = s.sent();
+    CHECK(sent.ends_with("-> pong \"the latest\"\n"));
+    CHECK(s.session.buffered_amount() == 0);
+    s.read(frame(other(self), 0x89, "after"));
+    CHECK(s.sent() == "-> pong \"after\"\n");
+  }
+}
+
+TEST_CASE("a Close is queued although the output is backed up", "[session][output][K13]") {
+  for (const ws::role self : both_roles) {
+    ws::options opt;
+    opt.high_water = 10;
+    opt.low_water = 5;
+    side s{self, opt};
+    CHECK(s.session.send(ws::opcode::text, "a message that is too long for it") == ws::error::none);
+    CHECK(s.session.backed_up());
+    s.read(frame(other(self), 0x89, "ping") + wire::close_frame(other(self), 1000));
+    CHECK(s.session.state() == ws::close_state::closed);
+    CHECK(s.session.wants() == (self == ws::role::server ? ws::transport::flush : ws::transport::keep));
+    CHECK(s.sent() == "-> text \"a message that is too long for it\"\n-> close 1000 \"\"\n");
+    CHECK(s.session.wants() == (self == ws::role::server ? ws::transport::half_close : ws::transport::keep));
+  }
+}
+
+TEST_CASE("a slow reader: memory stays in proportion to what waits", "[session][output]") {
+  counting_allocator memory;
+  side s{ws::role::server, defaults(), true, memory.hook()};
+  const std::string message = sim::pattern(1000);
+  for (int i = 0; i < 5000; ++i) {
+    CHECK(s.session.send(ws::opcode::binary, message) == ws::error::none);
+    s.session.consume(i % 2 == 0 ? 1003 : 1005);  // 4 bytes of head: it is drained as fast as it grows
+    if (s.session.buffered_amount() > 3000) FAIL("the output grows");
+  }
+  CHECK(memory.bytes < 16 * 1024);
+}
+
+TEST_CASE("F21 each frame of a client has another key, a server masks nothing", "[session][output][F21]") {
+  side client{ws::role::client, defaults()}, server{ws::role::server, defaults()};
+  for (side* s : {&client, &server}) {
+    for (int i = 0; i < 500; ++i) CHECK(s->session.send(ws::opcode::text, "same") == ws::error::none);
+    for (int i = 0; i < 50; ++i) s->read(frame(other(s->self), 0x89, "p"));
+    CHECK(s->session.close() == ws::error::none);
+    std::set<std::string> keys;
+    const std::string lines = wire::describe_sent(s->self, s->take(), &keys);
+    CHECK(lines.find("BAD") == lines.npos);
+    CHECK(keys.size() == (s->self == ws::role::client ? 551U : 0U));
+  }
+}
+
+TEST_CASE("wants: flush while there is output, whatever the end", "[session][output][K11][K15]") {
+  const struct {
+    const char* name;
+    ws::role self;
+    void (*act)(side&);
+    ws::transport then;
+  } rows[] = {
+      {"nothing", ws::role::server, [](side&) {}, ws::transport::keep},
+      {"our Close", ws::role::server, [](side& s) { CHECK(s.session.close() == ws::error::none); }, ws::transport::keep},
+      {"server, both", ws::role::server, [](side& s) { s.read(wire::close_frame(ws::role::client, 1000)); }, ws::transport::half_close},
+      {"client, both", ws::role::client, [](side& s) { s.read(wire::close_frame(ws::role::server, 1000)); }, ws::transport::keep},
+      {"server, a broken rule", ws::role::server, [](side& s) { s.read("\xFF"); }, ws::transport::half_close},
+      {"client, a broken rule", ws::role::client, [](side& s) { s.read("\xFF"); }, ws::transport::half_close},
+  };
+  for (const auto& row : rows) {
+    INFO(row.name);
+    side s{row.self, defaults()};
+    row.act(s);
+    for (; s.session.buffered_amount() != 0; s.session.consume(1)) {
+      const ws::transport wants = s.session.wants();
+      CHECK((wants == ws::transport::flush || (wants == ws::transport::keep && row.then == ws::transport::keep)));
+    }
+    CHECK(s.session.wants() == row.then);
+    if (row.then == ws::transport::keep && s.session.state() != ws::close_state::closed) continue;
+    s.eof();
+    CHECK(s.session.wants() == ws::transport::drop);
+  }
+}
+
+TEST_CASE("K15 what arrives after the end is eaten, up to a bound", "[session][output][K15]") {
+  ws::options opt;
+  opt.max_discarded = 1000;
+  for (const bool rejected : {false, true})
+    for (const bool prepared : {false, true}) {
+      side s{ws::role::server, opt, !rejected};
+      s.read(rejected ? std::string{"POST / HTTP/1.1\r\n\r\n"} : wire::close_frame(ws::role::client, 1000));
+      (void)s.take();
+      const std::string late(500, 'x');
+      const auto read = [&](std::string_view bytes) { prepared ? s.read_prepared(bytes, 100) : s.read(bytes); };
+      read(late);
+      read(late);
+      CHECK(s.session.wants() == ws::transport::half_close);
+      read("x");
+      CHECK(s.session.wants() == ws::transport::drop);
+      CHECK(s.session.buffered_amount() == 0);
+    }
+}
