@@ -46,6 +46,9 @@ class output {
     return true;
   }
 
+  /// Begins anew at the front of the memory.
+  WSCODEC_INLINE constexpr void clear() noexcept { size_ = 0; }
+
   /// Goes back to an earlier `size()`: what was put since is taken back.
   WSCODEC_INLINE constexpr void rewind(std::size_t size) noexcept { size_ = size; }
 

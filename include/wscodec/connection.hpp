@@ -56,6 +56,10 @@ class connection {
     detail::start_frames(s_);
   }
 
+  /// The options are kept by reference: a temporary would be gone at once.
+  connection(role, options&&, std::span<char>, masking_keys* = nullptr) = delete;
+  connection(role, const negotiated&, options&&, std::span<char>, masking_keys* = nullptr) = delete;
+
   /// Gives the connection other options, scratch (with the old one's content) and keys, after a move.
   WSCODEC_INLINE void rebind(const options& opt, std::span<char> scratch, masking_keys* keys) noexcept {
     s_.opt = &opt;

@@ -17,7 +17,7 @@ enum class role : std::uint8_t { server, client };
 
 enum class event_type : std::uint8_t {
   none,      ///< nothing more for now
-  request,   ///< server: a good request; answer by accept, reject or respond. `request()`
+  request,   ///< server: a good request; answer by accept or respond. `request()`
   open,      ///< client: the server said 101. `response()`
   rejected,  ///< client: the server said something else. `response()`; pieces of its body follow
   body,      ///< client: a piece of the rejecting response's body; `last` on the last one
@@ -26,7 +26,7 @@ enum class event_type : std::uint8_t {
   ping,      ///< answered already, unless `auto_pong` is off
   pong,      ///< asked for or not
   close,     ///< the peer's Close: `code()`, and the reason as payload; answered already, unless told otherwise
-  failed,    ///< a rule was broken, or the transport was lost: `why()`. Comes once
+  failed,    ///< a rule was broken, a deadline passed, or the transport was lost: `why()`. Comes once
 };
 
 /// One thing that happened. Converts to false when nothing did. 24 bytes.

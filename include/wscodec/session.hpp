@@ -2,7 +2,7 @@
 //
 //     while (const ws::event ev = session.next(rest)) { ... session.send(ev.opcode, ev.payload) ... }
 //     n = ::send(fd, session.output().data(), session.output().size()); session.consume(n);
-//     session.tick(now);
+//     if (const ws::event ev = session.tick(now)) ...
 //     switch (session.wants()) { ... }
 //
 // Owns memory, through the allocator hook, only while it needs it: buffers are kept from message to message and given
@@ -45,6 +45,9 @@ class session {
     s_.conn.agreement = agreed.agreement;
     detail::start_frames(s_.conn);
   }
+  /// The options are kept by reference: a temporary would be gone at once.
+  session(role, options&&, masking_keys* = nullptr, const allocator* = nullptr) = delete;
+  session(role, const negotiated&, options&&, masking_keys* = nullptr, const allocator* = nullptr) = delete;
   WSCODEC_INLINE session(session&& other) noexcept : s_{other.s_} { other.forget(); }
   WSCODEC_INLINE session& operator=(session&& other) noexcept {
     if (this != &other) {
