@@ -223,10 +223,11 @@ TEST_CASE("C10 a host or target that may not be written is refused", "[handshake
 }
 
 TEST_CASE("C12 every handshake has a fresh nonce of 16 bytes, or none at all", "[handshake][client][C12]") {
-  std::size_t asked = 0;
+  int asked = 0;
   const auto source = [](void* context, char* to, std::size_t n) {
-    *static_cast<std::size_t*>(context) += n;
-    std::memset(to, 'a' + static_cast<int>(*static_cast<std::size_t*>(context) % 26), n);
+    int& times = *static_cast<int*>(context);
+    CHECK(n == 16);
+    std::memset(to, 'a' + ++times % 26, n);
     return true;
   };
   ws::masking_keys keys{source, &asked};
@@ -239,8 +240,7 @@ TEST_CASE("C12 every handshake has a fresh nonce of 16 bytes, or none at all", "
     CHECK(request.find("Sec-WebSocket-Key: ") != request.npos);
     CHECK(client.connect({.host = "h"}) == ws::error::no_request);
   }
-  CHECK(asked % 16 == 0);
-  CHECK(asked >= 32);
+  CHECK(asked >= 2);
   CHECK(requests[0] != requests[1]);
   const auto key = [](const std::string& request) { return request.substr(request.find("Key: ") + 5, 24); };
   CHECK(ws::is_base64_of_16(key(requests[0])));
