@@ -414,6 +414,11 @@ struct checked_response {
   std::uint32_t agreement = 0;
 };
 
+constexpr bool offers_something(const extension_hook& hook) noexcept {
+  char offer[512] = {};
+  return hook.write_offer(hook.options, offer, sizeof offer) != 0;
+}
+
 constexpr checked_response check_response(std::string_view status_line, field_cursor fields,
                                           const accept_value& expected, const options& opt) noexcept {
   checked_response result;
@@ -422,7 +427,8 @@ constexpr checked_response check_response(std::string_view status_line, field_cu
     result.why = why;
     return result;
   };
-  if (status_line.substr(0, 8) != "HTTP/1.1") return fail(error::response_http_too_old);
+  const std::string_view version = status_line.substr(0, 8);
+  if (!version.starts_with("HTTP/1.") || version == "HTTP/1.0") return fail(error::response_http_too_old);
   if (!g.upgrade_has_websocket || g.upgrade_tokens != 1) return fail(error::response_upgrade_wrong);
   if (!g.connection_has_upgrade) return fail(error::response_connection_wrong);
   if (g.accepts == 0) return fail(error::accept_missing);
@@ -432,7 +438,7 @@ constexpr checked_response check_response(std::string_view status_line, field_cu
     extension_cursor list{fields};
     bool any = false;
     for (extension e; list.next(e);) {
-      if (opt.extension == nullptr || !same_name(e.name(), opt.extension->name))
+      if (opt.extension == nullptr || !same_name(e.name(), opt.extension->name) || !offers_something(*opt.extension))
         return fail(error::extension_not_requested);
       if (any) return fail(error::extension_repeated);
       any = true;

@@ -202,7 +202,8 @@ WSCODEC_FUNCTIONS_BEGIN
   // Which limit is passed by a line that reaches to `at`? The one that lies lower is met first.
   const auto limit_passed = [&](std::size_t at) {
     const std::size_t line_end = std::size_t{progress.line} + limits.max_request_line;
-    if (!progress.start_line_done && at > line_end && line_end < limits.max_head) return error::request_line_too_long;
+    if (kind == head_kind::request && !progress.start_line_done && at > line_end && line_end < limits.max_head)
+      return error::request_line_too_long;
     return at >= limits.max_head ? error::head_too_large : error::none;
   };
   // A limit is passed at its own offset, wherever the bytes were cut.

@@ -215,9 +215,10 @@ class runner {
     result_.clear();
     held_ = {};
     undecided_ = false;
+    keys_.emplace(&sample_nonce);
     const scenario& s = scenario_;
-    if (wire::is_session(way_)) session_.emplace(s.self, s.options, &keys_);
-    else connection_.emplace(s.self, s.options, std::span<char>{scratch_.get(), scratch_size_}, &keys_);
+    if (wire::is_session(way_)) session_.emplace(s.self, s.options, &*keys_);
+    else connection_.emplace(s.self, s.options, std::span<char>{scratch_.get(), scratch_size_}, &*keys_);
     if (s.self == ws::role::server) return;
     if (session_) result_.called = session_->connect(s.request);
     else result_.called = write([&](ws::output& out) { return connection_->connect(out, s.request); });
@@ -350,7 +351,7 @@ class runner {
   std::size_t scratch_size_;
   std::unique_ptr<char[]> scratch_;
   std::unique_ptr<char[]> memory_;
-  ws::masking_keys keys_{&sample_nonce};
+  std::optional<ws::masking_keys> keys_;
   std::optional<ws::connection> connection_;
   std::optional<ws::session> session_;
   std::string held_;  // what was not consumed while the request waits

@@ -51,10 +51,14 @@ inline bool begin_body(connection_state& s, const response_view& head) noexcept 
   field_cursor fields = head.fields();
   std::string_view value;
   bool counted = status == 204 || status == 304;
-  bool chunked = false;
-  while (fields.next("Transfer-Encoding", value)) chunked = value.size() >= 7 && same_name(value.substr(value.size() - 7), "chunked");
-  fields = head.fields();
-  while (!chunked && fields.next("Content-Length", value)) {
+  bool coded = false;
+  bool chunked = false;  // it is the last coding; after any other the body goes on until the end
+  list_cursor codings = head.list("Transfer-Encoding");
+  while (codings.next(value)) {
+    coded = true;
+    chunked = same_name(value, "chunked");
+  }
+  while (!coded && fields.next("Content-Length", value)) {
     std::uint64_t n = 0;
     if (value.empty() || value.size() > 18) return false;
     for (const char c : value) {
@@ -140,31 +144,38 @@ inline advanced read_body(connection_state& s, char* p, std::size_t n) noexcept 
     }
     // RFC 9112 7.1: chunk-size [ext] CRLF, data CRLF, ..., 0 CRLF, trailers, CRLF. Lines may be at most 255 bytes.
     const char c = *p++;
+    if ((s.body.after_cr && c != '\n') || (c != '\r' && c != '\n' && s.body.kind == body_kind::chunk_end))
+      return fail(s, error::response_body_malformed, offset() - 1, p);
+    s.body.after_cr = c == '\r';
+    // Trailers count against the bound like the body itself: the rest is left out.
+    if (s.body.kind == body_kind::trailer && s.body.size++ == s.opt->max_response_body) {
+      s.offset = offset();
+      return end_body(s, p);
+    }
     if (c == '\n') {
       if (s.body.kind == body_kind::trailer && s.body.line_size == 0) {
         s.offset = offset();
         return end_body(s, p);
       }
-      if (s.body.kind == body_kind::chunk_size)
-        s.body.kind = s.body.line_size == 0  ? body_kind::counted  // refused just below
-                    : s.body.left != 0 ? body_kind::chunk_data
-                                          : body_kind::trailer;
-      else if (s.body.kind == body_kind::chunk_end)
+      if (s.body.kind == body_kind::chunk_end) {
         s.body.kind = body_kind::chunk_size;
-      if (s.body.kind == body_kind::counted) return fail(s, error::response_body_malformed, offset() - 1, p);
+      } else if (s.body.kind != body_kind::trailer) {
+        if (s.body.line_size == 0) return fail(s, error::response_body_malformed, offset() - 1, p);
+        s.body.kind = s.body.left != 0 ? body_kind::chunk_data : body_kind::trailer;
+      }
       s.body.line_size = 0;
-      if (s.body.kind == body_kind::chunk_size) s.body.left = 0;
       continue;
     }
     if (c == '\r') continue;
-    const char lower = to_lower(c);
-    const bool hex = (c >= '0' && c <= '9') || (lower >= 'a' && lower <= 'f');
-    if (s.body.kind == body_kind::chunk_size && hex && s.body.line_size < 15)
-      s.body.left = s.body.left * 16 + static_cast<std::uint64_t>(c <= '9' ? c - '0' : lower - 'a' + 10);
-    else if ((s.body.kind == body_kind::chunk_size && s.body.line_size == 0) || s.body.kind == body_kind::chunk_end)
-      return fail(s, error::response_body_malformed, offset() - 1, p);
-    else if (s.body.kind == body_kind::chunk_size && s.body.line_size < 16)
-      s.body.line_size = 15;  // an extension follows: no more digits
+    if (s.body.kind == body_kind::chunk_size) {
+      const int digit = hex_value(c);
+      if (digit >= 0 && s.body.line_size < 15)
+        s.body.left = s.body.left * 16 + static_cast<std::uint64_t>(digit);
+      else if (digit < 0 && s.body.line_size != 0 && (c == ';' || is_ows(c)))
+        s.body.kind = body_kind::chunk_extension;
+      else
+        return fail(s, error::response_body_malformed, offset() - 1, p);
+    }
     if (++s.body.line_size == 255) return fail(s, error::response_body_malformed, offset() - 1, p);
   }
 }

@@ -21,7 +21,7 @@ WSCODEC_TYPES_BEGIN
 namespace detail {
 
 enum class phase : std::uint8_t { idle, head, deciding, body, frames };
-enum class body_kind : std::uint8_t { counted, until_end, chunk_size, chunk_data, chunk_end, trailer };
+enum class body_kind : std::uint8_t { counted, until_end, chunk_size, chunk_extension, chunk_data, chunk_end, trailer };
 
 /// What a handshake must remember.
 struct handshake_memory {
@@ -37,6 +37,7 @@ struct body_memory {
   std::uint32_t size;      // delivered
   body_kind kind;
   std::uint8_t line_size;  // of a chunk-size or trailer line so far
+  bool after_cr;           // the line's last byte was a CR: LF must follow
 };
 
 /// What frames must remember.
