@@ -192,7 +192,7 @@ TEST_CASE("F10 fragments are joined, in any number, with control frames between"
   }
 }
 
-TEST_CASE("F14 empty messages are delivered", "[session][F14]") {
+TEST_CASE("F14 empty messages are delivered (session)", "[session][F14]") {
   for (const ws::role self : both_roles) {
     const ws::role peer = other(self);
     side s{self, defaults()};
@@ -381,7 +381,7 @@ TEST_CASE("F12 a message of exactly the most fragments is delivered, one more fa
 
 // ---- memory
 
-TEST_CASE("F04 a declared length is never the size of an allocation", "[session][F04][F03]") {
+TEST_CASE("F04 a declared length is never the size of an allocation (session)", "[session][F04][F03]") {
   for (const ws::role self : both_roles)
     for (const std::uint64_t declared : {std::uint64_t{1} << 20, std::uint64_t{1} << 40, (std::uint64_t{1} << 62) - 1, (std::uint64_t{1} << 63) - 1})
       for (const unsigned first : {0x81U, 0x82U, 0x01U, 0x02U})

@@ -321,6 +321,22 @@ TEST_CASE("take_output and borrowed payloads: what is before one, then it, then 
     }
 }
 
+TEST_CASE("what a client borrowed goes with the buffer that is taken: its token is free, nothing is in the way", "[session][output]") {
+  side s{ws::role::client, defaults()};
+  CHECK(s.session.send_borrowed(ws::opcode::text, "one", token(1)) == ws::error::none);
+  ws::output_buffer taken = s.session.take_output();
+  CHECK(taken.size == 3 + 6);
+  CHECK(s.session.buffered_amount() == 0);
+  CHECK(returned(s.session) == "1 ");
+  CHECK(s.session.send_borrowed(ws::opcode::text, "two", token(2)) == ws::error::none);
+  taken = s.session.take_output(taken);
+  CHECK(s.session.send(ws::opcode::text, "three") == ws::error::none);
+  CHECK(s.session.output().size() == 5 + 6);
+  CHECK(s.sent() == "-> text \"three\"\n");
+  CHECK(returned(s.session) == "2 ");
+  s.session.free_buffer(taken);
+}
+
 // ---- water marks
 
 TEST_CASE("backed_up from the high-water mark until the low-water mark", "[session][output]") {
