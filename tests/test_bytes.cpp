@@ -53,3 +53,35 @@ TEST_CASE("bytes of other types are seen as chars", "[bytes]") {
   CHECK(static_cast<const void*>(chars.data()) == bytes.data());
   CHECK(ws::as_text(std::span<const std::byte>{bytes}) == "\x81\0"sv);
 }
+
+TEST_CASE("a size beyond all memory is no room", "[bytes]") {
+  char memory[4];
+  ws::output out{memory};
+  REQUIRE(out.put("a"));
+  for (const std::size_t n : {std::size_t{4}, ~std::size_t{0}, ~std::size_t{0} - 1}) CHECK(out.claim(n) == nullptr);
+  CHECK(out.written() == "a");
+  CHECK(out.claim(3) == memory + 1);
+}
+
+TEST_CASE("big-endian numbers come back from memory, and touch nothing beside them", "[bytes]") {
+  const auto round_trip = [](auto value) {
+    char memory[10] = {'<', 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    memory[1 + sizeof value] = '>';
+    ws::detail::store_big(memory + 1, value);
+    CHECK(ws::detail::load_big<decltype(value)>(memory + 1) == value);
+    CHECK(memory[0] == '<');
+    CHECK(memory[1 + sizeof value] == '>');
+  };
+  for (unsigned bit = 0; bit < 64; ++bit) {
+    round_trip(std::uint64_t{1} << bit);
+    round_trip(static_cast<std::uint32_t>(std::uint64_t{1} << bit % 32));
+    round_trip(static_cast<std::uint16_t>(std::uint64_t{1} << bit % 16));
+  }
+}
+
+TEST_CASE("nothing is copied to and from nowhere", "[bytes]") {
+  ws::detail::copy_bytes(nullptr, nullptr, 0);
+  ws::output none{std::span<char>{}};
+  CHECK(none.put({}));
+  CHECK(none.claim(0) == nullptr);
+}
