@@ -43,8 +43,15 @@ inline advanced received_control(connection_state& s, const char* payload, std::
   return {word_of(op == opcode::ping ? event_type::ping : event_type::pong, op), payload, size, at};
 }
 
+/// The limit of a message: one that is joined must also fit into half the address space (F23).
+inline std::uint64_t message_limit(const connection_state& s, placing how) noexcept {
+  constexpr std::uint64_t half = ~std::size_t{0} / 2;
+  const bool joined = how == placing::joining || how == placing::inflating;
+  return joined && s.opt->max_message > half ? half : s.opt->max_message;
+}
+
 /// The head of a frame is there: what it may be, and what it begins. `offset` is that of its first byte.
-inline error begin_frame(connection_state& s, const parsed_frame_head& parsed, unsigned second,
+inline error begin_frame(connection_state& s, const parsed_frame_head& parsed, unsigned second, placing how,
                          std::uint64_t& offset) noexcept {
   const unsigned first = s.first_byte;
   if (const error why = check_first_byte(first, s.fr.message, s.agreement != 0); why != error::none) return why;
@@ -63,17 +70,18 @@ inline error begin_frame(connection_state& s, const parsed_frame_head& parsed, u
   if (is_control(parsed.head.opcode)) return error::none;
   if (parsed.head.opcode != opcode::continuation) s.first_pending = true;
   return begin_data_frame(s.fr.message, parsed.head.opcode, parsed.head.rsv1, parsed.head.length,
-                          {s.opt->max_message, s.opt->max_fragments});
+                          {message_limit(s, how), s.opt->max_fragments});
 }
 
 /// Reads a frame's head, at once or over several reads; `at` moves behind it. True when the head is complete.
-inline bool read_frame_head(connection_state& s, char*& at, const char* end, error& why, std::uint64_t& where) noexcept {
+inline bool read_frame_head(connection_state& s, char*& at, const char* end, placing how, error& why,
+                            std::uint64_t& where) noexcept {
   const std::size_t n = static_cast<std::size_t>(end - at);
   where = s.offset - s.fr.head_size;
   if (s.fr.head_size == 0 && n >= 2 && n >= frame_head_size(at)) {
     s.first_byte = byte_at(at);
     const parsed_frame_head parsed = parse_frame_head({at, frame_head_size(at)});
-    why = begin_frame(s, parsed, byte_at(at + 1), where);
+    why = begin_frame(s, parsed, byte_at(at + 1), how, where);
     at += parsed.size;
     s.offset += parsed.size;
     return why == error::none;
@@ -94,7 +102,7 @@ inline bool read_frame_head(connection_state& s, char*& at, const char* end, err
         why = check_second_byte(s.first_byte, second, s.self == role::server);
         where += 1;
       } else {
-        why = begin_frame(s, parsed, second, where);
+        why = begin_frame(s, parsed, second, how, where);
       }
       if (why != error::none) return false;
       if (parsed.size != 0) return true;
@@ -135,7 +143,7 @@ inline advanced read_frames(connection_state& s, char* const begin, std::size_t 
       if (p == end) return {0, nullptr, 0, p};
       error why = error::none;
       std::uint64_t where = 0;
-      if (!read_frame_head(s, p, end, why, where)) {
+      if (!read_frame_head(s, p, end, dest.how, why, where)) {
         if (why != error::none) return fail(s, why, where, end);
         return {0, nullptr, 0, p};
       }

@@ -183,14 +183,8 @@ inline advanced give_up(session_state& s, error why, char* at) noexcept {
   return fail(c, why, c.offset, at);
 }
 
-/// Whole messages are limited to half the address space, whatever `max_message` says (F23).
-inline bool can_hold(const session_state& s) noexcept {
-  return s.conn.fr.remaining <= ~std::size_t{0} / 2 - s.message.end;
-}
-
 /// Makes room in the message for the pieces at hand: never for a declared length, never more than twice what came.
 inline bool make_message_room(session_state& s, std::size_t at_hand) noexcept {
-  if (!can_hold(s)) return false;
   const connection_state& c = s.conn;
   const std::uint64_t left = c.fr.remaining;
   const std::size_t take = at_hand < left ? at_hand : static_cast<std::size_t>(left);
@@ -237,8 +231,7 @@ inline bool make_inflated_room(session_state& s, std::size_t at_hand, std::uint6
 inline error inflate_piece(session_state& s, const deflate_options& opt, const event& ev) noexcept {
   deflate_state* const d = open_deflate(s, opt);
   if (d == nullptr || (!d->in_message && !begin_inflating(*d, ev.opcode == opcode::text))) return error::out_of_memory;
-  constexpr std::uint64_t half = ~std::size_t{0} / 2;  // F23
-  const std::uint64_t limit = s.conn.opt->max_message < half ? s.conn.opt->max_message : half;
+  const std::uint64_t limit = message_limit(s.conn, placing::inflating);
   std::string_view in = ev.payload;
   for (;;) {
     if (s.message.end == s.message.capacity && s.message.end < limit && !make_inflated_room(s, in.size(), limit))
@@ -336,7 +329,6 @@ WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std:
       if (done) continue;
       error why = error::out_of_memory;
       if (head && c.scratch_size >= c.opt->head.max_head) why = error::head_too_large;
-      if (type == needs_room && !can_hold(s)) why = error::message_too_big;
       got = give_up(s, why, end);
     }
     if (settle(s, got)) return got;
