@@ -879,6 +879,8 @@ TEST_CASE("H35 the caller answers itself, then the codec is finished", "[handsha
            row{404, "no", "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 2\r\n"},
            row{299, "", "HTTP/1.1 299 \r\nConnection: close\r\nContent-Length: 0\r\n"},
            row{599, "x", "HTTP/1.1 599 \r\nConnection: close\r\nContent-Length: 1\r\n"},
+           row{426, "a", "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n"
+                         "Sec-WebSocket-Version: 13\r\nContent-Length: 1\r\n"},
            // RFC 9110 8.6, 15.3.5, 15.4.5: these have no body, and 204 no Content-Length.
            row{204, "", "HTTP/1.1 204 No Content\r\nConnection: close\r\n"},
            row{304, "", "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n"},
@@ -899,6 +901,16 @@ TEST_CASE("H35 the caller answers itself, then the codec is finished", "[handsha
     CHECK(o.sent == "");
     CHECK(o.why == ws::error::none);
   }
+}
+
+TEST_CASE("H35 the answer to HEAD has no body but says how long it were", "[handshake][H35]") {
+  ws::options options;
+  options.pass_plain_requests = true;
+  const outcome o = check({.input = "HEAD /page HTTP/1.1\r\nHost: a\r\n\r\n",
+                           .options = options,
+                           .decide = {.respond = true, .response = {.status = 200, .body = "page"}}});
+  INFO(describe(o));
+  CHECK(o.sent == "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n");
 }
 
 TEST_CASE("H35 a request is answered once", "[handshake][H35]") {

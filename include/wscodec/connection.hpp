@@ -100,8 +100,8 @@ class connection {
   [[nodiscard]] WSCODEC_INLINE error accept(output& out, const acceptance& answer = {}) noexcept {
     return detail::accept(s_, out, answer);
   }
-  /// Server: answers the request otherwise; then the codec is finished. Errors: no_request, status_refused,
-  /// field_refused, output_full. RFC 6455 4.2.2.
+  /// Server: answers the request otherwise, HEAD without the body; then the codec is finished. Errors: no_request,
+  /// status_refused, field_refused, output_full. RFC 6455 4.2.2, 9110 9.3.2.
   [[nodiscard]] WSCODEC_INLINE error respond(output& out, const response& answer) noexcept {
     return detail::respond(s_, out, answer);
   }

@@ -346,15 +346,25 @@ constexpr error write_acceptance(output& out, const accept_value& accept, const 
   return w.finish();
 }
 
-constexpr error write_response(output& out, const response& answer) noexcept {
+/// The beginning of every answer but 101.
+constexpr void write_final_status(writer& w, std::uint16_t status) noexcept {
+  w << "HTTP/1.1 " << std::uint64_t{status} << " " << reason_phrase(status) << "\r\n";
+  // RFC 9110 15.5.22, RFC 6455 4.4: 426 says what to upgrade to.
+  if (status == 426)
+    w << "Upgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Version: 13\r\n";
+  else
+    w << "Connection: close\r\n";
+}
+
+constexpr error write_response(output& out, const response& answer, bool to_head_method) noexcept {
   if (answer.status < 200 || answer.status > 599) return error::status_refused;
   writer w{out};
-  w << "HTTP/1.1 " << std::uint64_t{answer.status} << " " << reason_phrase(answer.status)
-    << "\r\nConnection: close\r\n";
-  if (answer.status != 204 && answer.status != 304)
-    w << "Content-Length: " << std::uint64_t{answer.body.size()} << "\r\n";
+  write_final_status(w, answer.status);
+  const bool has_content = answer.status != 204 && answer.status != 304;
+  if (has_content) w << "Content-Length: " << std::uint64_t{answer.body.size()} << "\r\n";
   w << answer.fields << "\r\n";
-  if (answer.status != 204 && answer.status != 304) w << answer.body;
+  // RFC 9110 9.3.2: the answer to HEAD is the same without its body.
+  if (has_content && !to_head_method) w << answer.body;
   return w.finish();
 }
 
@@ -363,11 +373,7 @@ constexpr error write_rejection(output& out, error why) noexcept {
   const explanation& words = explain(why);
   const std::uint16_t status = words.answer < 1000 ? words.answer : std::uint16_t{500};
   writer w{out};
-  w << "HTTP/1.1 " << std::uint64_t{status} << " " << reason_phrase(status) << "\r\n";
-  if (status == 426)
-    w << "Upgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Version: 13\r\n";
-  else
-    w << "Connection: close\r\n";
+  write_final_status(w, status);
   if (status == 405) w << "Allow: GET\r\n";
   w << "Content-Type: text/plain\r\nContent-Length: "
     << std::uint64_t{words.what.size() + words.source.size() + words.name.size() + 6} << "\r\n\r\n"

@@ -88,7 +88,7 @@ class session {
   WSCODEC_INLINE error accept(const acceptance& answer = {}) noexcept {
     return detail::session_accept(s_, answer);
   }
-  /// Server: answers otherwise (H35); the session then ends. Errors: no_request, status_refused, field_refused, out_of_memory.
+  /// Server: answers otherwise (H35), HEAD without the body; the session then ends. Errors: no_request, status_refused, field_refused, out_of_memory.
   WSCODEC_INLINE error respond(const response& answer) noexcept {
     return detail::session_respond(s_, answer);
   }

@@ -185,7 +185,8 @@ inline error accept(connection_state& s, output& out, const acceptance& answer) 
 
 inline error respond(connection_state& s, output& out, const response& answer) noexcept {
   if (s.phase != phase::deciding || !reads(s.closing)) return error::no_request;
-  if (const error why = write_response(out, answer); why != error::none) return why;
+  const bool to_head_method = request_view{{s.scratch, s.scratch_used}}.method() == "HEAD";
+  if (const error why = write_response(out, answer, to_head_method); why != error::none) return why;
   s.why = error::refused_by_caller;
   s.closing = next_state(s.closing, close_step::given_up);
   s.fr = {};
