@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "support/counting_allocator.hpp"
 #include "support/deflate.hpp"
 #include "support/wire.hpp"
 #include "wscodec/session.hpp"
@@ -581,5 +582,102 @@ TEST_CASE("D02 a thousand messages of each kind and size", "[deflate][D02]") {
     const std::size_t size = i % 50 == 0 ? (random >> 8) % 131073 : (random >> 8) % 2000;
     const std::string message = i % 2 != 0 ? noise_bytes(size, random) : sample(size);
     if (l.pass(i % 3 != 0 ? l.client : l.server, message) != message) FAIL("message " << i);
+  }
+}
+
+// ---- messages prepared for many
+
+namespace {
+
+ws::deflate_options windows(std::uint8_t server, std::uint8_t client, bool takeover) {
+  ws::deflate_options opt{.engine = &ws::zlib_engine};
+  opt.server_max_window_bits = server;
+  opt.client_max_window_bits = client;
+  opt.server_no_context_takeover = opt.client_no_context_takeover = !takeover;
+  return opt;
+}
+
+}  // namespace
+
+TEST_CASE("D16 one compressed payload goes to receivers of every window, with their own messages between", "[D16]") {
+  for (const std::size_t size : {100U, 700U, 5000U, 100000U}) {
+    counting_allocator memory;
+    const ws::prepared_message all{ws::opcode::binary, sample(size), memory.hook()};
+    REQUIRE(all.why() == ws::error::none);
+    for (const bool takeover : {true, false})
+      for (std::uint8_t bits = 8; bits <= 15; ++bits) {
+        INFO(size << " bytes, window " << int{bits} << ", takeover " << takeover);
+        both_ends ends{windows(bits, bits, takeover), windows(bits, bits, takeover)};
+        REQUIRE(ends.open());
+        for (ws::session* const from : {&ends.server, &ends.client})
+          for (int turn = 0; turn < 4; ++turn) {
+            // Its own message may refer to those before it, but to nothing that only the peer's window holds.
+            const std::string own = sample(900 + static_cast<std::size_t>(turn)).substr(0, 899) + "!";
+            REQUIRE(ends.pass(*from, own) == own);
+            ends.messages.clear();
+            REQUIRE(from->send(all) == ws::error::none);
+            CHECK(from->buffered_amount() < size);
+            if (from == &ends.server) CHECK(first_byte(*from) == 0xC2);
+            REQUIRE(from->send(all) == ws::error::none);
+            ends.run();
+            REQUIRE(ends.messages == std::vector<std::string>(2, std::string{all.payload()}));
+          }
+        CHECK(!ends.failed);
+      }
+    // The message itself, and a copy for each class that differs.
+    CHECK(memory.blocks() <= 2 + 8);
+    if (size == 100) CHECK(memory.blocks() == 4);
+    if (size == 100000) CHECK(memory.blocks() == 2 + 8);
+  }
+}
+
+TEST_CASE("D16 what is short, asked to stay as it is, or would grow, is sent as it is", "[D16][D15]") {
+  const std::string text = sample(300), noise = hex("00 61 ff 07 80 93 a4 b2 3c 4d 5e 6f 70 81 92 a3");
+  const ws::prepared_message prepared{ws::opcode::binary, text}, small{ws::opcode::binary, text.substr(0, 63)},
+      growing{ws::opcode::binary, noise};
+  ws::deflate_options all_sizes{.engine = &ws::zlib_engine};
+  all_sizes.threshold = 0;
+  both_ends ends, eager{all_sizes, all_sizes};
+  REQUIRE(ends.open());
+  REQUIRE(eager.open());
+  const auto sent = [](both_ends& e, const ws::prepared_message& message, ws::compression how) {
+    CHECK(e.server.send(message, how) == ws::error::none);
+    const unsigned first = first_byte(e.server);
+    e.messages.clear();
+    e.run();
+    CHECK(e.messages == std::vector<std::string>{std::string{message.payload()}});
+    return first;
+  };
+  CHECK(sent(ends, prepared, ws::compression::automatic) == 0xC2);
+  CHECK(sent(ends, prepared, ws::compression::off) == 0x82);
+  CHECK(sent(ends, small, ws::compression::automatic) == 0x82);
+  CHECK(sent(eager, small, ws::compression::automatic) == 0xC2);
+  CHECK(sent(eager, growing, ws::compression::automatic) == 0x82);
+  CHECK(sent(eager, growing, ws::compression::automatic) == 0x82);
+}
+
+TEST_CASE("D16 a copy that cannot be made is an error, and later messages arrive", "[D16]") {
+  for (std::size_t fail_at = 0;; ++fail_at) {
+    counting_allocator memory;
+    memory.fail_at = fail_at;
+    {
+      both_ends ends{windows(12, 15, true), windows(12, 15, true), memory.hook()};
+      const ws::prepared_message all{ws::opcode::binary, sample(6000), memory.hook()};
+      if (!ends.open()) continue;
+      std::size_t sent = 0;
+      for (int i = 0; i < 3; ++i) {
+        sent += ends.server.send(all) == ws::error::none ? 1 : 0;
+        sent += ends.server.send(ws::opcode::binary, sample(3000)) == ws::error::none ? 1 : 0;
+      }
+      ends.run();
+      CHECK(ends.messages.size() == sent);
+      CHECK(!ends.failed);
+      if (memory.refused == 0) {
+        CHECK(sent == 6);
+        break;
+      }
+      CHECK(sent >= (all.why() == ws::error::none ? 4 : 3));
+    }
+    CHECK(memory.idle());
   }
 }

@@ -25,6 +25,7 @@
 #include "keepalive.hpp"
 #include "masking_keys.hpp"
 #include "options.hpp"
+#include "prepared_message.hpp"
 
 WSCODEC_TYPES_BEGIN
 
@@ -112,6 +113,11 @@ class session {
   WSCODEC_INLINE error send_borrowed(opcode op, std::string_view payload, void* token,
                                      compression how = compression::automatic) noexcept {
     return detail::send_borrowed(s_, op, payload, token, how);
+  }
+  /// Queues a message that was prepared for many; a server copies it only if it is small. Errors as for `send`, and the
+  /// message's own `why()`.
+  WSCODEC_INLINE error send(const prepared_message& message, compression how = compression::automatic) noexcept {
+    return message.p_ != nullptr ? detail::send_prepared(s_, *message.p_, how) : message.why_;
   }
   /// The token of a borrowed payload that is free again; false when there is none.
   [[nodiscard]] WSCODEC_INLINE bool returned(void*& token) noexcept { return detail::returned(s_, token); }

@@ -15,6 +15,7 @@ export const { values: options } = parseArgs({
   options: {
     build: { type: 'string' },
     deflate: { type: 'boolean', default: false },
+    thorough: { type: 'boolean', default: false },
     chromium: { type: 'string' },
   },
 });

@@ -112,12 +112,12 @@ inline bool begin_compressing(deflate_state& d) noexcept {
   if (d.compressor == nullptr) {
     d.compressor = pools(d, d.sending) ? d.opt->pool->borrow_compressor(d.sending)
                                        : d.opt->engine->open_compressor(d.memory, d.sending);
-    if (d.compressor == nullptr) return false;
+    d.compressor_used = false;
   } else if (!d.sending.takeover && d.compressor_used) {
     d.opt->engine->reset_compressor(d.compressor);
+    d.compressor_used = false;
   }
-  d.compressor_used = false;
-  return true;
+  return d.compressor != nullptr;
 }
 
 /// Compresses a piece into `out`, which grows until this is `done`. `begin` is `out.size()` before the piece.
@@ -138,10 +138,10 @@ inline void end_compressing(deflate_state& d) noexcept {
   if (pools(d, d.sending)) close_compressor(d);
 }
 
-/// What was compressed is not sent: nothing may refer to it (D15).
+/// What was compressed is not what the peer inflated: nothing may refer to it (D15, D16).
 inline void forget_compressed(deflate_state& d) noexcept {
   if (d.compressor == nullptr) return;
-  d.opt->engine->reset_compressor(d.compressor);
+  if (d.compressor_used) d.opt->engine->reset_compressor(d.compressor);
   d.compressor_used = false;
   end_compressing(d);
 }

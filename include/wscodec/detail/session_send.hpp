@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "../prepared_message.hpp"
 #include "session_deflate.hpp"
 #include "session_state.hpp"
 
@@ -54,6 +55,18 @@ inline std::size_t gather_output(const session_state& s, std::span<slice> to) no
   return n;
 }
 
+/// The first waiting payload is sent.
+inline void borrowed_done(borrowed_list& list) noexcept {
+  borrowed& item = list.items()[list.done++];
+  if (item.prepared) forget_prepared(static_cast<prepared_state*>(item.token));
+}
+
+/// Passes over what nobody waits to be given back.
+inline void skip_prepared(borrowed_list& list) noexcept {
+  while (list.given != list.done && list.items()[list.given].prepared) ++list.given;
+  if (list.given == list.end) list.given = list.done = list.end = 0;
+}
+
 inline void consume(session_state& s, std::size_t n) noexcept {
   s.sent += n;
   while (s.lent != nullptr && s.lent->done != s.lent->end) {
@@ -70,8 +83,9 @@ inline void consume(session_state& s, std::size_t n) noexcept {
     s.lent->bytes -= taken;
     n -= taken;
     if (item.size != 0) break;
-    ++s.lent->done;
+    borrowed_done(*s.lent);
   }
+  if (s.lent != nullptr) skip_prepared(*s.lent);
   s.queue.begin += n < s.queue.size() ? n : s.queue.size();
   if (s.queue.begin == s.queue.end) s.queue.begin = s.queue.end = 0;
   watch_water(s);
@@ -134,14 +148,25 @@ inline bool grow_lent(session_state& s) noexcept {
 }
 
 inline void free_lent(session_state& s) noexcept {
-  if (s.lent != nullptr) release(s.memory, s.lent, sizeof(borrowed_list) + s.lent->capacity * sizeof(borrowed));
+  if (s.lent == nullptr) return;
+  while (s.lent->done != s.lent->end) borrowed_done(*s.lent);
+  release(s.memory, s.lent, sizeof(borrowed_list) + s.lent->capacity * sizeof(borrowed));
   s.lent = nullptr;
+}
+
+/// Puts a payload behind everything in the output; there is room.
+inline void lend(session_state& s, borrowed item) noexcept {
+  borrowed_list& list = *s.lent;
+  item.before = s.queue.size() - list.queued_before;
+  list.queued_before += item.before;
+  list.bytes += item.size;
+  list.items()[list.end++] = item;
+  watch_water(s);
 }
 
 inline error send_borrowed(session_state& s, opcode op, std::string_view payload, void* token, compression how) noexcept {
   connection_state& c = s.conn;
   if (!grow_lent(s)) return error::out_of_memory;
-  borrowed_list& list = *s.lent;
   borrowed item{0, payload.data(), payload.size(), token};
   if (c.self == role::client || compresses(s, payload, true, how)) {
     // What is masked or compressed is copied; the payload is free again at once.
@@ -154,19 +179,48 @@ inline error send_borrowed(session_state& s, opcode op, std::string_view payload
     const error why = queue_up(s, max_frame_head, [&](output& out) { return send_head(c, out, op, payload.size(), true, key); });
     if (why != error::none) return why;
   }
-  item.before = s.queue.size() - list.queued_before;
-  list.queued_before += item.before;
-  list.bytes += item.size;
-  list.items()[list.end++] = item;
-  watch_water(s);
+  lend(s, item);
   return error::none;
+}
+
+/// A prepared frame up to this size is copied: that costs less than to keep account of it.
+inline constexpr std::size_t worth_lending = 512;
+
+inline error send_prepared(session_state& s, prepared_state& p, compression how) noexcept {
+  connection_state& c = s.conn;
+  frame_head head;
+  if (const error why = data_head(c, p.op, true, head); why != error::none) return why;
+  if (head.opcode == opcode::continuation) return error::send_out_of_order;  // it is a message of its own
+  const prepared_frame* f = p.plain;
+  const std::string_view payload = payload_of(f);
+  if (compresses(s, payload, true, how)) {
+    const deflate_options& opt = *deflate_of(c);
+    const bool server = c.self == role::server;
+    f = compressed_copy(p, opt, deflate_agreement::of(c.agreement).parameters(server, opt).window_bits);
+    if (f == nullptr) return error::out_of_memory;
+  }
+  error why = error::none;
+  if (c.self == role::client) {
+    head.rsv1 = f->compressed;
+    why = queue_up(s, f->end, [&](output& out) { return write_frame(c, out, head, payload_of(f)); });
+  } else if (frame_of(f).size() <= worth_lending) {
+    why = queue_up(s, f->end, [&](output& out) { return out.put(frame_of(f)) ? error::none : error::output_full; });
+  } else if (grow_lent(s)) {
+    add_reference(p.references);
+    lend(s, {0, frame_of(f).data(), frame_of(f).size(), &p, true});
+  } else {
+    why = error::out_of_memory;
+  }
+  // The receiver's window holds what our own compressor never saw (D16).
+  if (why == error::none && f->compressed && s.deflate != nullptr) forget_compressed(*s.deflate);
+  return why;
 }
 
 /// Gives back a token whose payload was sent; false when there is none.
 inline bool returned(session_state& s, void*& token) noexcept {
   if (s.lent == nullptr || s.lent->given == s.lent->done) return false;
   token = s.lent->items()[s.lent->given++].token;
-  if (s.lent->given == s.lent->end) s.lent->given = s.lent->done = s.lent->end = 0;
+  skip_prepared(*s.lent);
   return true;
 }
 
@@ -192,7 +246,7 @@ inline output_buffer take_output(session_state& s, output_buffer spare) noexcept
     s.lent->items()[s.lent->done].before = 0;
     s.lent->queued_before -= front;
     // A payload of no bytes (a client's was copied) has gone with what was before it.
-    if (s.lent->items()[s.lent->done].size == 0) ++s.lent->done;
+    if (s.lent->items()[s.lent->done].size == 0) borrowed_done(*s.lent);
   }
   s.sent += front;
   watch_water(s);

@@ -46,10 +46,11 @@ struct borrowed {
   const char* data = nullptr;
   std::size_t size = 0;
   void* token = nullptr;
+  bool prepared = false;  // the token is a prepared message, of which this holds a reference
 };
 
-/// The borrowed payloads: [0, given) are free again, [given, done) were sent and their tokens wait to be given back,
-/// [done, end) wait in the output. The items follow this head in memory.
+/// The borrowed payloads: [0, given) are free again, [given, done) were sent and their tokens wait to be given back (but
+/// prepared messages, which are nobody's to give back), [done, end) wait in the output. The items follow in memory.
 struct borrowed_list {
   std::size_t given = 0;
   std::size_t done = 0;
