@@ -38,7 +38,7 @@ TEST_CASE("a prepared message is sent like any other, by both roles", "[prepared
     CHECK(client.session.send(message) == ws::error::none);
     CHECK(client.session.send(message) == ws::error::none);
     std::size_t messages = 0;
-    server.on_event = [&](const ws::event& ev) { messages += ev.payload == payload ? 1 : 0; };
+    server.on_event = [&](const ws::event& ev) { messages += ev.payload == payload ? 1U : 0U; };
     server.read(client.take());
     CHECK(messages == 2);
   }
@@ -155,7 +155,7 @@ TEST_CASE("a prepared message without memory is an error, nothing is lost", "[pr
       std::size_t sent = 0;
       for (int i = 0; i < 10; ++i) {
         const ws::error why = s.session.send(message);
-        sent += why == ws::error::none ? 1 : 0;
+        sent += why == ws::error::none ? 1U : 0U;
         if (why != ws::error::none) CHECK(why == ws::error::out_of_memory);
       }
       CHECK(s.take().size() == sent * 604);

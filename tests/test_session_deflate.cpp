@@ -666,8 +666,8 @@ TEST_CASE("D16 a copy that cannot be made is an error, and later messages arrive
       if (!ends.open()) continue;
       std::size_t sent = 0;
       for (int i = 0; i < 3; ++i) {
-        sent += ends.server.send(all) == ws::error::none ? 1 : 0;
-        sent += ends.server.send(ws::opcode::binary, sample(3000)) == ws::error::none ? 1 : 0;
+        sent += ends.server.send(all) == ws::error::none ? 1U : 0U;
+        sent += ends.server.send(ws::opcode::binary, sample(3000)) == ws::error::none ? 1U : 0U;
       }
       ends.run();
       CHECK(ends.messages.size() == sent);

@@ -7,6 +7,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import net from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { inspect, isDeepStrictEqual, parseArgs } from 'node:util';
@@ -16,7 +17,8 @@ export const { values: options } = parseArgs({
     build: { type: 'string' },
     deflate: { type: 'boolean', default: false },
     thorough: { type: 'boolean', default: false },
-    chromium: { type: 'string' },
+    browser: { type: 'string' },
+    executable: { type: 'string' },
   },
 });
 
@@ -160,6 +162,62 @@ export function start_client(name, ...args) {
     }
   };
   return client;
+}
+
+// ---- what is on the wire
+
+// Passes everything on to 127.0.0.1:`port` and back, and keeps of the last connection the heads of its handshake and of
+// its frames, each { opcode, rsv1, length }. It knows nothing of extensions.
+export async function start_relay(port) {
+  let seen;
+  const server = net.createServer((client) => {
+    const upstream = net.connect(port, '127.0.0.1');
+    const [from_client, from_server] = [frame_reader(), frame_reader()];
+    seen = { from_client, from_server };
+    client.on('data', from_client.read).on('error', () => upstream.destroy()).pipe(upstream);
+    upstream.on('data', from_server.read).on('error', () => client.destroy()).pipe(client);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `ws://127.0.0.1:${server.address().port}`,
+    last: () => ({
+      head_of_client: seen.from_client.head(), from_client: seen.from_client.frames,
+      head_of_server: seen.from_server.head(), from_server: seen.from_server.frames,
+    }),
+    end: () => server.close(),
+  };
+}
+
+function frame_reader() {
+  const frames = [];
+  let rest = Buffer.alloc(0);
+  let head = '';
+  let skip = 0;
+  return {
+    frames,
+    head: () => head,
+    read: (bytes) => {
+      rest = Buffer.concat([rest, bytes]);
+      if (!head) {
+        const end = rest.indexOf('\r\n\r\n');
+        if (end < 0) return;
+        head = rest.subarray(0, end + 4).toString('latin1');
+        rest = rest.subarray(end + 4);
+      }
+      for (;;) {
+        const skipped = Math.min(skip, rest.length);
+        skip -= skipped;
+        rest = rest.subarray(skipped);
+        const code = rest.length < 2 ? 0 : rest[1] & 127;
+        const size = 2 + (code === 126 ? 2 : code === 127 ? 8 : 0) + (rest[1] & 128 ? 4 : 0);
+        if (skip || rest.length < size) return;
+        const length = code === 126 ? rest.readUInt16BE(2) : code === 127 ? Number(rest.readBigUInt64BE(2)) : code;
+        frames.push({ opcode: rest[0] & 15, rsv1: rest[0] >> 6 & 1, length });
+        skip = size + length;
+      }
+    },
+  };
 }
 
 // ---- a conversation over a ws socket, either role
