@@ -156,7 +156,8 @@ TEST_CASE("H04b by policy a request that is no upgrade goes to the caller", "[ha
     CHECK(o.plain);
     CHECK(o.head == text);
     CHECK(o.called == ws::error::none);
-    CHECK(o.sent == "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 12\r\n\r\n<p>hello</p>");
+    CHECK(o.sent == std::string{"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 12\r\n\r\n"} +
+                        (text.starts_with("HEAD") ? "" : "<p>hello</p>"));
     CHECK(o.wants == ws::transport::half_close);
 
     // Such a request cannot be accepted.
