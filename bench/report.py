@@ -15,8 +15,6 @@ import re
 import statistics
 import sys
 
-SERVER_BINARY = 'server receives binary'
-
 
 def median_of_runs(runs):
     """One row out of the same row of several runs."""
@@ -175,8 +173,7 @@ def growth_tables(rows):
         head = [group.removeprefix('growth: ')] + [f"{n}, ns a {'byte' if per_byte else unit}" for n in names]
         body = []
         for row in members:
-            cells = [number(e['ns'] / row['at']) if not per_byte else f"{e['ns'] / row['at']:.3f}" if True else '' for e in row['entries']] \
-                if per_byte else [number(e['ns']) for e in row['entries']]
+            cells = [f"{e['ns'] / row['at']:.3f}" if per_byte else number(e['ns']) for e in row['entries']]
             body.append([row['name']] + cells)
         if group == 'growth: sessions in a process':
             head.append('bytes each')
@@ -198,7 +195,7 @@ def compile_table(compiled):
 
 # ---- plots ----
 
-COLOURS = {'connection': '#1b6ca8', 'session': '#5fa8d3', 'session, prepare': '#9ccbe8', 'Beast': '#d1495b', 'websocketpp': '#edae49',
+COLOURS = {'connection': '#1b6ca8', 'connection, reads of 4 KiB': '#3d85bd', 'session': '#5fa8d3', 'session, prepare': '#9ccbe8', 'Beast': '#d1495b', 'websocketpp': '#edae49',
            'wslay, frames': '#8d96a3', 'wslay, events': '#66717e'}
 TEXT = 'font-family="sans-serif" font-size="12" fill="#777"'
 
