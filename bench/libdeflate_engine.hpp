@@ -5,6 +5,9 @@
 // which the last has BFINAL, and an empty one for its tail (RFC 7692 7.2.3.4). What arrives is kept until its message is
 // complete, then inflated at once, never to more than the limit of the message.
 //
+// libdeflate is laxer than D12: the length codes 286 and 287, which do not exist, pass for 285. It
+// reads and writes nothing that is not its own all the same.
+//
 // libdeflate takes memory from two functions for the whole process, which are set here before main. It must not be in use
 // ahead of that.
 #pragma once

@@ -33,6 +33,7 @@ enum class deflate_status : std::uint8_t {
   done,           ///< all the input was taken and all of its output written
   output_full,    ///< call again with more room
   corrupt,        ///< inflating: this is not DEFLATE data
+  too_much,       ///< `finish`: the message is larger than `most`
   out_of_memory,  ///< what was begun is lost
 };
 
@@ -57,8 +58,9 @@ struct deflate_engine {
   deflate_status (*inflate)(void* inflater, std::string_view& in, output& out) = nullptr;
   /// The bytes so far end exactly with a block that had BFINAL.
   bool (*after_final)(const void* inflater) = nullptr;
-  /// The message is complete: writes what is left, `corrupt` when a block is incomplete.
-  deflate_status (*finish)(void* inflater, output& out) = nullptr;
+  /// The message is complete: writes what is left, `corrupt` when a block is incomplete. After `output_full` it is called
+  /// again. More than `most` bytes are refused: what inflates whole messages here need not make more (D13).
+  deflate_status (*finish)(void* inflater, output& out, std::uint64_t most) = nullptr;
   void (*reset_inflater)(void* inflater) = nullptr;
   void (*close_inflater)(void* inflater) = nullptr;
   /// Copies the window, at most 32,768 bytes, to `to` and returns its size; with null the size only. Null for engines

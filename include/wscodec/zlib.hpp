@@ -163,7 +163,7 @@ inline deflate_status zlib_inflate(void* inflater, std::string_view& in, output&
 
 inline bool zlib_after_final(const void* inflater) noexcept { return static_cast<const zlib_stream*>(inflater)->after_final; }
 
-inline deflate_status zlib_finish(void* inflater, output&) noexcept {
+inline deflate_status zlib_finish(void* inflater, output&, std::uint64_t) noexcept {
   const zlib_stream& s = *static_cast<const zlib_stream*>(inflater);
   return s.after_final || s.between_blocks ? deflate_status::done : deflate_status::corrupt;
 }

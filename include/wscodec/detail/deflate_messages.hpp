@@ -171,7 +171,8 @@ inline bool begin_inflating(deflate_state& d, bool text) noexcept {
 }
 
 /// Inflates, and feeds the tail after the last byte (D01), unless the message ends with a final block (D04).
-inline deflate_status inflate_with_tail(deflate_state& d, std::string_view& in, bool last, output& out) noexcept {
+inline deflate_status inflate_with_tail(deflate_state& d, std::string_view& in, bool last, output& out,
+                                        std::uint64_t most) noexcept {
   const deflate_engine& engine = *d.opt->engine;
   if (!in.empty()) d.any = true;
   // RFC 7692 7.2.3.6: even an empty message has a byte (D03).
@@ -185,7 +186,7 @@ inline deflate_status inflate_with_tail(deflate_state& d, std::string_view& in, 
     d.tail = static_cast<std::uint8_t>(sizeof deflate_tail - rest.size());
     if (status != deflate_status::done) return status;
   }
-  return engine.finish(d.inflater, out);
+  return engine.finish(d.inflater, out, most);
 }
 
 struct inflated_some {
@@ -203,8 +204,8 @@ inline inflated_some inflate_some(deflate_state& d, std::string_view& in, bool l
   if (room > inflate_block) room = inflate_block;
   if (room > left) room = static_cast<std::size_t>(left);
   output out = left == 0 ? output{{&beyond, 1}} : output{{to, room}};
-  const deflate_status status = inflate_with_tail(d, in, last, out);
-  if (left == 0 && out.size() != 0) return {error::message_too_big};
+  const deflate_status status = inflate_with_tail(d, in, last, out, left);
+  if (status == deflate_status::too_much || (left == 0 && out.size() != 0)) return {error::message_too_big};
   d.size += out.size();
   if (d.text && utf8_check(to, out.size(), d.utf8) != out.size()) return {error::text_not_utf8};
   if (status == deflate_status::corrupt) return {error::deflate_data_corrupt};
