@@ -248,24 +248,51 @@ TEST_CASE("D07 an engine without takeover negotiates none", "[deflate][D07]") {
   pretended::takes_takeover = true;
 }
 
+/// Why a client's handshake fails on an answer whose extensions field is this; none when it does not.
+ws::error answered(const options& deflate, std::string_view value) {
+  const ws::extension_hook hook = ws::permessage_deflate(deflate);
+  ws::options opt;
+  opt.extension = &hook;
+  session_endpoint client{ws::role::client, opt};
+  REQUIRE(client.machine->connect({.host = "a"}) == ws::error::none);
+  const std::string request = client.take_sent();
+  const std::size_t at = request.find("Sec-WebSocket-Key: ") + 19;
+  const ws::accept_value accept = ws::detail::compute_accept(std::string_view{request}.substr(at, 24));
+  client.read("HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
+              std::string{accept.data(), accept.size()} + "\r\nSec-WebSocket-Extensions: " + std::string{value} + "\r\n\r\n");
+  return client.machine->why();
+}
+
 TEST_CASE("C04 a client's handshake fails on an answer that contradicts its offer", "[deflate][C04][D18]") {
-  const auto answered = [](const options& deflate, std::string_view value) {
-    const ws::extension_hook hook = ws::permessage_deflate(deflate);
-    ws::options opt;
-    opt.extension = &hook;
-    session_endpoint client{ws::role::client, opt};
-    REQUIRE(client.machine->connect({.host = "a"}) == ws::error::none);
-    const std::string request = client.take_sent();
-    const std::size_t at = request.find("Sec-WebSocket-Key: ") + 19;
-    const ws::accept_value accept = ws::detail::compute_accept(std::string_view{request}.substr(at, 24));
-    client.read("HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-                std::string{accept.data(), accept.size()} + "\r\nSec-WebSocket-Extensions: " + std::string{value} + "\r\n\r\n");
-    return client.machine->why();
-  };
   CHECK(answered(plain, "permessage-deflate") == ws::error::none);
   CHECK(answered(plain, "permessage-deflate; client_max_window_bits=9") == ws::error::none);
   CHECK(answered(plain, "permessage-deflate; client_max_window_bits") == ws::error::extension_parameters_wrong);
   CHECK(answered(small, "permessage-deflate") == ws::error::extension_parameters_wrong);
   CHECK(answered(plain, "permessage-deflate, permessage-deflate") == ws::error::extension_repeated);
   CHECK(answered(plain, "permessage-bzip2") == ws::error::extension_not_requested);
+}
+
+TEST_CASE("D08 windows in an answer: the server's unasked, the client's only if it was offered, and with a value", "[deflate][D08]") {
+  const options without{.client_max_window_bits = 0};
+  CHECK(answered(plain, "permessage-deflate; server_max_window_bits=8") == ws::error::none);
+  CHECK(answered(without, "permessage-deflate; server_max_window_bits=8") == ws::error::none);
+  CHECK(answered(plain, "permessage-deflate; client_max_window_bits=8") == ws::error::none);
+  CHECK(answered(without, "permessage-deflate; client_max_window_bits=8") == ws::error::extension_parameters_wrong);
+  CHECK(answered(plain, "permessage-deflate; client_max_window_bits") == ws::error::extension_parameters_wrong);
+}
+
+TEST_CASE("D09 window values: an offer with a wrong one is declined, an answer with one fails", "[deflate][D09]") {
+  for (const char* bits : {"8", "9", "10", "15"}) {
+    const std::string value = "permessage-deflate; server_max_window_bits=" + std::string{bits};
+    CHECK(negotiate(plain, {value}) == value);
+    CHECK(answered(plain, value) == ws::error::none);
+  }
+  for (const char* bits : {"=7", "=16", "=08", "=010", "=+9", "=-9", "=0", "=100", "=9.0", "=0x9", "=\"\"", ""}) {
+    const std::string value = "permessage-deflate; server_max_window_bits" + std::string{bits};
+    INFO(value);
+    CHECK(negotiate(plain, {value}) == "-");
+    const ws::error why = answered(plain, value);
+    CHECK((why == ws::error::extension_parameters_wrong || why == ws::error::extensions_malformed));
+  }
+  CHECK(negotiate(plain, {"permessage-deflate; client_max_window_bits"}) == "permessage-deflate");
 }

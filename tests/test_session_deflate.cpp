@@ -175,6 +175,48 @@ TEST_CASE("D02 large compressed frames, also read where prepare says", "[deflate
              [&](ws::role) { return "binary " + show(block) + "\nbinary " + show(block) + "\n= open keep\n"; });
 }
 
+TEST_CASE("D02 D05 a stored block of 65,535 bytes in frames of one byte", "[deflate][D02][D05]") {
+  const std::string block = noise_bytes(65535);
+  const std::string bytes = deflate_bits{}.stored(block).message();
+  const setup s;
+  for (const ws::role self : both_roles) {
+    ws::options options = s.options;
+    options.max_fragments = 70000;
+    ws::session session{self, ws::negotiated{&s.hook, ws::deflate_agreement{}.number()}, options};
+    std::string whole;
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      std::string one = frame(other(self), (i == 0 ? 0x42U : 0U) | (i + 1 == bytes.size() ? 0x80U : 0U), bytes.substr(i, 1));
+      std::span<char> rest{one};
+      while (const ws::event ev = session.next(rest)) {
+        REQUIRE(ev.type == ws::event_type::message);
+        whole = ev.payload;
+      }
+    }
+    CHECK(whole == block);
+  }
+}
+
+TEST_CASE("D07 D17 the second message refers 32,768 bytes back, also over a release", "[deflate][D07][D17]") {
+  const std::string block = noise_bytes(40000);
+  const std::string back = deflate_bits{}.begin(false, 1).copy_3(32768).end_block().message();
+  const setup s;
+  for (const ws::role self : both_roles)
+    for (const bool released : {false, true}) {
+      ws::session session{self, ws::negotiated{&s.hook, ws::deflate_agreement{}.number()}, s.options};
+      std::vector<std::string> messages;
+      for (const std::string& bytes : {deflate_bits{}.stored(block).message(), back, back}) {
+        std::string one = frame(other(self), 0xC2, bytes);
+        std::span<char> rest{one};
+        while (const ws::event ev = session.next(rest)) {
+          REQUIRE(ev.type == ws::event_type::message);
+          messages.emplace_back(ev.payload);
+        }
+        if (released) session.release();
+      }
+      CHECK(messages == std::vector<std::string>{block, block.substr(40000 - 32768, 3), block.substr(40003 - 32768, 3)});
+    }
+}
+
 TEST_CASE("D03 RSV1 on a message without any payload fails with 1007", "[deflate][D03]") {
   check_both([](ws::role r) { return frame(r, 0xC1, ""); }, [](ws::role r) { return failure("deflate_data_corrupt", r == ws::role::server ? 6 : 2, 1007); });
   check_both([](ws::role r) { return frame(r, 0x42, "") + frame(r, 0x00, "") + frame(r, 0x80, ""); },
@@ -209,7 +251,9 @@ TEST_CASE("D07 a peer that keeps its context though none was agreed fails with 1
     ws::deflate_agreement theirs, ours;
     (self == ws::role::server ? theirs.client_no_context_takeover : theirs.server_no_context_takeover) = true;
     (self == ws::role::server ? ours.server_no_context_takeover : ours.client_no_context_takeover) = true;
-    CHECK(outcome_of(self, input, through::session, {}, false, 1 << 20, theirs).starts_with("text \"Hello\"\nfailed deflate_data_corrupt @"));
+    const std::string refused = outcome_of(self, input, through::session, {}, false, 1 << 20, theirs);
+    CHECK(refused.starts_with("text \"Hello\"\nfailed deflate_data_corrupt @"));
+    CHECK(refused.find("\n-> close 1007 \"\"\n") != refused.npos);
     CHECK(outcome_of(self, input, through::session, {}, false, 1 << 20, ours) == "text \"Hello\"\ntext \"Hello\"\n= open keep\n");
   }
 }

@@ -338,6 +338,16 @@ TEST_CASE("D12 broken Huffman tables fail, at every split", "[deflate][D12]") {
     for (int i = 0; i < 2; ++i) b.code(0, 1);
     broken.emplace_back("literals incomplete", b.put(0, 32).bytes());
   }
+  // Lengths by 1 (of 1 bit) and 18: end of block and two or three distances of length 1, or one of length 1 and one of 2.
+  const auto with_distances = [&](unsigned hdist, std::initializer_list<unsigned> lengths) {
+    deflate_bits b = dynamic(0, hdist, {0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1});  // 1: 0, 2: 10, 18: 11
+    b.code(3, 2).put(127, 7).code(3, 2).put(256 - 138 - 11, 7).code(0, 1);
+    for (const unsigned n : lengths) b.code(n == 1 ? 0 : 2, n);
+    return b.put(0, 1);  // end of block
+  };
+  broken.emplace_back("distances over-subscribed", with_distances(2, {1, 1, 1}).put(0, 32).bytes());
+  broken.emplace_back("distances incomplete", with_distances(1, {1, 2}).put(0, 32).bytes());
+  CHECK(inflate(with_distances(1, {1, 1}).message()) == "\"\"\n");
   broken.emplace_back("block type 3", deflate_bits{}.begin(false, 3).put(0, 32).bytes());
   broken.emplace_back("length code 286", deflate_bits{}.begin(false, 1).literals("abc").symbol(286).put(0, 32).bytes());
   broken.emplace_back("length code 287", deflate_bits{}.begin(false, 1).literals("abc").symbol(287).put(0, 32).bytes());
