@@ -161,6 +161,19 @@ TEST_CASE("D05 D06 compressed and plain messages, whole and in fragments, with p
       });
 }
 
+TEST_CASE("D14 a ping inside a compressed message leaves its text and its size as they are", "[deflate][D14][D13][F16]") {
+  const std::string euro = deflate_bits{}.stored("\xE2\x82").stored("\xAC").message();
+  check_both([&](ws::role r) { return frame(r, 0x41, euro.substr(0, 7)) + frame(r, 0x89, "?") + frame(r, 0x80, euro.substr(7)); },
+             [](ws::role) { return "ping \"?\"\n-> pong \"?\"\ntext \"\\xe2\\x82\\xac\"\n= open keep\n"; });
+  const std::string sixty(60, 'x');
+  const std::string first = deflate_bits{}.stored(sixty).bytes(), second = deflate_bits{}.stored(sixty).message();
+  for (const ws::role self : both_roles) {
+    const std::string input = frame(other(self), 0x42, first) + frame(other(self), 0x89, "?") + frame(other(self), 0x80, second);
+    CHECK(outcome_of(self, input, through::session, {}, false, 119).starts_with("ping \"?\"\n-> pong \"?\"\nfailed message_too_big @"));
+    CHECK(outcome_of(self, input, through::session, {}, false, 120) == "ping \"?\"\n-> pong \"?\"\nbinary " + show(sixty + sixty) + "\n= open keep\n");
+  }
+}
+
 TEST_CASE("D04 final blocks and data after them, whatever the cut", "[deflate][D04]") {
   std::string bytes = deflate_bits{}.begin(true, 1).literals("one ").end_block().bytes() + deflate_bits{}.stored("two ", true).bytes();
   bytes += deflate_bits{}.begin(true, 1).literals("three ").copy_3(14).end_block().bytes();
