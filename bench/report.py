@@ -269,6 +269,15 @@ def plots(folder, by_flavour, compiled):
             write(f'growth_{name}.svg', curves(group, members))
 
 
+def short(n):
+    """1000 and 1024 are both a k here: labels of an axis."""
+    for thousand in (1024, 1000):
+        for unit, name in ((thousand ** 2, ' M'), (thousand, ' k')):
+            if n >= unit and n % unit == 0:
+                return f'{n // unit:.0f}{name}'
+    return f'{n:g}'
+
+
 def curves(title, members):
     """Time of the whole against its size, both on a log scale: straight is a power, the slope of the grid is linear."""
     width, height, left, bottom, top = 620, 380, 70, 40, 34
@@ -283,7 +292,7 @@ def curves(title, members):
     py = lambda y: height - bottom - (height - bottom - top) * math.log(y / y0) / math.log(y1 / y0)
     parts = [text(8, 18, f"{title}: ns a {'message' if whole else 'message to one at random'}, both axes logarithmic")]
     for x in sorted(set(xs)):
-        parts.append(text(px(x), height - bottom + 18, f'{x:g}' if x < 1e5 else f'{x:.0e}', 'middle'))
+        parts.append(text(px(x), height - bottom + 18, short(x), 'middle'))
     tick = 10 ** math.ceil(math.log10(y0))
     while tick <= y1:
         parts.append(f'<line x1="{left}" y1="{py(tick):.1f}" x2="{width - 130}" y2="{py(tick):.1f}" stroke="#999" stroke-opacity="0.35"/>')
