@@ -66,31 +66,15 @@ class connection {
     s_.scratch = scratch.data();
     s_.scratch_size = static_cast<std::uint32_t>(scratch.size() < 0xFFFFFFFFU ? scratch.size() : 0xFFFFFFFFU);
     s_.keys = keys;
+    detail::open_gate(s_);
   }
 
   /// Takes one event off the front of `in`, which is unmasked in place and shrinks by what was consumed.
-  [[nodiscard]] WSCODEC_INLINE event next(std::span<char>& in) noexcept {
-    const bool in_head = s_.phase == detail::phase::head;
-    const event ev = detail::next(s_, in);
-    if (ev.type == detail::needs_scratch) [[unlikely]]
-      return detail::next_from(s_, in, in_head);
-    return ev;
-  }
+  [[nodiscard]] WSCODEC_INLINE event next(std::span<char>& in) noexcept { return detail::next(s_, in); }
 
   /// The same, but data payloads are unmasked into `to` and `in` stays as it is. When `to` has no room, data waits.
   [[nodiscard]] WSCODEC_INLINE event next(std::string_view& in, std::span<char> to) noexcept {
-    const bool in_head = s_.phase == detail::phase::head;
-    const detail::advanced got =
-        detail::advance(s_, const_cast<char*>(in.data()), in.size(), {detail::placing::copying, to.data(), to.size()});
-    in.remove_prefix(static_cast<std::size_t>(got.at - in.data()));
-    event ev = detail::event_of(got.word, got.payload, got.size);
-    if (ev.type == detail::needs_room) return {};
-    if (ev.type == detail::needs_scratch) {
-      std::span<char> rest{const_cast<char*>(in.data()), in.size()};
-      ev = detail::next_from(s_, rest, in_head);
-      in = {};
-    }
-    return ev;
+    return detail::next_copied(s_, in, to);
   }
 
   /// Tells that the peer's stream has ended: gives `failed` with connection_lost unless it was expected (K12).
@@ -160,7 +144,8 @@ class connection {
   [[nodiscard]] WSCODEC_INLINE std::string_view subprotocol() const noexcept {
     return detail::subprotocol(s_);
   }
-  /// The frame that the last data event came from: its first byte, and how much payload is still to come.
+  /// The frame that the last piece of a message came from: its first byte, and how much payload is still to come. Says
+  /// nothing of a message that came whole (`first` and `last`), so that those cost nothing more.
   [[nodiscard]] WSCODEC_INLINE std::uint8_t frame_bits() const noexcept { return s_.first_byte; }
   [[nodiscard]] WSCODEC_INLINE std::uint64_t frame_remaining() const noexcept {
     return s_.phase == detail::phase::frames && s_.in_frame ? s_.fr.remaining : 0;

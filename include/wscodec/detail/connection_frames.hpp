@@ -2,6 +2,7 @@
 // event word, results by value.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -293,23 +294,32 @@ WSCODEC_INLINE bool gate(connection_state& s, char* p, std::size_t n, advanced& 
   return true;
 }
 
+/// Everything but whole small messages, for a caller whose scratch is all there is: a lack of it is an error.
+WSCODEC_NOINLINE inline advanced advance_or_fail(connection_state& s, char* p, std::size_t n, const destination& dest = {}) noexcept {
+  const bool in_head = s.phase == phase::head;
+  const advanced result = advance(s, p, n, dest);
+  if (std::bit_cast<event_word>(result.word).type != needs_scratch) return result;
+  // Of a head, the scratch could have held so many bytes, however they were cut.
+  const std::uint64_t offset = s.offset + (in_head ? s.scratch_size - s.scratch_used : 0U);
+  return fail(s, in_head ? error::head_too_large : error::scratch_too_small, offset, p + n);
+}
+
 WSCODEC_INLINE event next(connection_state& s, std::span<char>& in) noexcept {
   char* const p = in.data();
   const std::size_t n = in.size();
   advanced result;
   if (!gate(s, p, n, result)) [[unlikely]]
-    result = advance(s, p, n);
+    result = advance_or_fail(s, p, n);
   in = {result.at, n - static_cast<std::size_t>(result.at - p)};
   return event_of(result.word, result.payload, result.size);
 }
 
-/// The caller's scratch is all there is: a lack of it is an error.
-inline event next_from(connection_state& s, std::span<char>& in, bool head_was_open) noexcept {
-  // Of a head, the scratch could have held so many bytes, however they were cut.
-  const std::uint64_t offset = s.offset + (head_was_open ? s.scratch_size - s.scratch_used : 0U);
-  const advanced result =
-      fail(s, head_was_open ? error::head_too_large : error::scratch_too_small, offset, in.data() + in.size());
-  in = in.subspan(in.size());
+/// The same without writing to the input. When there is no room, data waits.
+inline event next_copied(connection_state& s, std::string_view& in, std::span<char> to) noexcept {
+  char* const p = const_cast<char*>(in.data());
+  const advanced result = advance_or_fail(s, p, in.size(), {placing::copying, to.data(), to.size()});
+  in.remove_prefix(static_cast<std::size_t>(result.at - p));
+  if (std::bit_cast<event_word>(result.word).type == needs_room) return {};
   return event_of(result.word, result.payload, result.size);
 }
 
