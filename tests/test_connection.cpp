@@ -525,6 +525,16 @@ TEST_CASE("what a frame was is told with its pieces", "[connection]") {
   });
 }
 
+TEST_CASE("F02 a head for more than 63 bits of length is refused", "[connection][F02]") {
+  open_connection o{ws::role::server};
+  char memory[16];
+  ws::output out{memory};
+  std::uint32_t key = 0;
+  CHECK(o.c.head(out, ws::opcode::binary, std::uint64_t{1} << 63, true, key) == ws::error::length_top_bit);
+  CHECK(out.size() == 0);
+  CHECK(o.c.head(out, ws::opcode::binary, (std::uint64_t{1} << 63) - 1, true, key) == ws::error::none);
+}
+
 // ---- starting open, and moving
 
 TEST_CASE("H20 after a handshake done elsewhere the leftover bytes are the first frames", "[connection][H20]") {

@@ -464,9 +464,22 @@ TEST_CASE("T03 a client that has no masking key goes on without pinging", "[keep
   t.entropy.fails = true;
   CHECK(t.tick(0) == "");
   CHECK(t.all(100) == "||keep|0");
-  CHECK(t.all(101) == "||keep|0");
+  CHECK(t.deadline() == 200);  // a loop that waits for it must not spin
   t.entropy.fails = false;
-  CHECK(t.all(102) == "|-> ping \"\\x00\\x00\\x00\\x01\"|keep|0");
+  CHECK(t.all(199) == "||keep|0");
+  CHECK(t.all(200) == "|-> ping \"\\x00\\x00\\x00\\x01\"|keep|0");
+}
+
+TEST_CASE("T03 pings go on when no deadline waits for the pong", "[keepalive][T03][T04]") {
+  ws::options opt;
+  opt.ping_interval = 100;
+  opt.pong_timeout = 0;
+  timed t{ws::role::server, opt};
+  CHECK(t.tick(0) == "");
+  for (std::uint64_t now = 100; now < 1000; now += 100) {
+    CHECK(t.deadline() == now);
+    CHECK(t.all(now) == "|-> ping \"\\x00\\x00\\x00\\x01\"|keep|0");
+  }
 }
 
 TEST_CASE("T04 a ping that is not answered closes with 1011, and drops after T02", "[keepalive][T04]") {

@@ -471,7 +471,11 @@ TEST_CASE("a new session and an idle one hold no heap", "[session]") {
          s.read(bytes.substr(500));
        }},
       {"a prepared message", [](side& s) { s.read_prepared(frame(other(s.self), 0x82, sim::pattern(50'000)), 999); }},
-      {"prepare without commit", [](side& s) { CHECK(!s.session.prepare().empty()); }},
+      {"prepare, and nothing read",
+       [](side& s) {
+         CHECK(!s.session.prepare().empty());
+         s.session.commit(0);
+       }},
       {"a cut ping",
        [](side& s) {
          const std::string bytes = frame(other(s.self), 0x89, "ping");
@@ -554,6 +558,91 @@ TEST_CASE("a new session and an idle one hold no heap", "[session]") {
       s.session.release();
       CHECK(memory.idle());
     }
+}
+
+TEST_CASE("what prepare gave out stays until commit, which takes no more than that", "[session]") {
+  for (const ws::role self : both_roles)
+    for (const bool large : {false, true}) {
+      counting_allocator memory;
+      side s{self, defaults(), true, memory.hook()};
+      s.session.commit(5);
+      CHECK(!s.session.next());
+      const std::string bytes = frame(other(self), 0x82, sim::pattern(50'000));
+      std::size_t at = large ? 10'000 : 0;
+      s.read(bytes.substr(0, at));
+      std::span<char> room = s.session.prepare();
+      s.session.release();
+      while (at != bytes.size()) {
+        const std::size_t n = std::min(room.size(), bytes.size() - at);
+        REQUIRE(n != 0);
+        std::memcpy(room.data(), bytes.data() + at, n);
+        at += n;
+        s.session.commit(at == bytes.size() ? ~std::size_t{0} : n);
+        s.session.release();
+        while (const ws::event ev = s.session.next()) {
+          s.happened(ev);
+          CHECK(ev.payload.size() == 50'000);
+          at = bytes.size();
+        }
+        if (at != bytes.size()) {
+          room = s.session.prepare();
+          s.session.release();
+        }
+      }
+      CHECK(s.events().starts_with("binary "));
+    }
+}
+
+TEST_CASE("H20 while a request waits for its answer no more than a head is kept", "[session][H20]") {
+  counting_allocator memory;
+  side s{ws::role::server, defaults(), false, memory.hook()};
+  s.accepts = false;
+  s.read_prepared(
+      "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+  std::size_t kept = 0;
+  for (;;) {
+    const std::span<char> room = s.session.prepare(1000);
+    if (room.empty() || kept > 1'000'000) break;
+    std::memset(room.data(), 'x', room.size());
+    s.session.commit(room.size());
+    kept += room.size();
+    CHECK(!s.session.next());
+  }
+  CHECK(kept >= 16 * 1024);
+  CHECK(kept <= 40 * 1024);
+  CHECK(s.session.accept() == ws::error::none);
+}
+
+TEST_CASE("a high-water mark of 0 lets pongs out", "[session]") {
+  ws::options opt;
+  opt.high_water = opt.low_water = 0;
+  side s{ws::role::server, opt};
+  s.read(frame(ws::role::client, 0x89, "a"));
+  CHECK(s.take() == frame(ws::role::server, 0x8A, "a"));
+  CHECK(!s.session.backed_up());
+}
+
+TEST_CASE("K07 a failure for any reason tells the peer a code that may be sent", "[session][K04][K07]") {
+  for (unsigned i = 0; i < static_cast<unsigned>(ws::error::count_) + 2; ++i) {
+    const auto why = static_cast<ws::error>(i);
+    side s{ws::role::server, defaults()};
+    const ws::event ev = s.session.fail(why);
+    const std::string sent = s.take();
+    INFO(ws::explain(why).name << " sends " << sent);
+    if (why == ws::error::none || why >= ws::error::count_) {
+      CHECK(!ev);
+      CHECK(s.session.is_open());
+      continue;
+    }
+    CHECK(ev.why() == why);
+    if (ws::explain(why).answer == 0) {
+      CHECK(sent.empty());
+      continue;
+    }
+    REQUIRE(sent.size() == 4);
+    CHECK(ws::is_sendable(static_cast<ws::close_code>(ws::detail::load_big<std::uint16_t>(sent.data() + 2))));
+  }
 }
 
 TEST_CASE("release keeps what is still needed", "[session]") {

@@ -400,7 +400,10 @@ constexpr error write_request(output& out, const client_request& request, std::s
     << "\r\nSec-WebSocket-Version: 13\r\n";
   if (!request.origin.empty()) w << field{"Origin", request.origin};
   for (std::size_t i = 0; i < opt.subprotocols.size(); ++i) {
+    // RFC 6455 4.1: tokens, and each of them once.
     if (!is_token(opt.subprotocols[i])) w.fail(error::subprotocol_not_offered);
+    for (std::size_t j = 0; j < i; ++j)
+      if (opt.subprotocols[j] == opt.subprotocols[i]) w.fail(error::subprotocol_not_offered);
     w << (i == 0 ? "Sec-WebSocket-Protocol: " : ", ") << opt.subprotocols[i];
   }
   if (!opt.subprotocols.empty()) w << "\r\n";
@@ -475,6 +478,10 @@ WSCODEC_FUNCTIONS_BEGIN
 
 /// A handshake that somebody else's HTTP server has read, answered by `upgrade`.
 struct upgraded {
+  constexpr upgraded() noexcept = default;
+  upgraded(const upgraded&) = delete;
+  upgraded& operator=(const upgraded&) = delete;
+
   error why = error::none;      ///< not none: answer `status` and these fields, and close
   std::uint16_t status = 101;
   accept_value accept = {};     ///< `fields` points here
@@ -492,7 +499,10 @@ struct upgraded {
 /// `fields()` is used. Rules H03-H19 and H30-H34. RFC 6455 4.2.
 constexpr error upgrade(std::span<const field> request, const options& opt, std::string_view subprotocol,
                         upgraded& to) noexcept {
-  to = {};
+  to.why = error::none;
+  to.status = 101;
+  to.agreed = {};
+  to.field_count = 0;
   const auto add = [&](std::string_view name, std::string_view value) {
     to.field_list[to.field_count++] = {name, value};
   };
@@ -500,9 +510,9 @@ constexpr error upgrade(std::span<const field> request, const options& opt, std:
   to.why = checked.why;
   if (to.why == error::none && !subprotocol.empty() &&
       !detail::offers_subprotocol(field_cursor{request}, subprotocol))
-    return error::subprotocol_not_offered;
+    to.why = error::subprotocol_not_offered;
   if (to.why != error::none) {
-    to.status = explain(to.why).answer;
+    to.status = explain(to.why).answer != 0 ? explain(to.why).answer : std::uint16_t{500};
     if (to.status == 426) {
       add("Upgrade", "websocket");
       add("Connection", "Upgrade, close");

@@ -105,7 +105,8 @@ constexpr std::uint64_t deadline(const keepalive& k, const activity& a, const op
     case due::write_timeout: return a.output_waits ? later(k.stuck_since, opt.write_timeout) : never;
     case due::pong_timeout: return a.open && k.pinged ? later(k.pinged_at, opt.pong_timeout) : never;
     case due::idle_timeout: return a.open ? later(k.received_at, opt.idle_timeout) : never;
-    case due::ping: return a.open && !k.pinged ? later(last, opt.ping_interval) : never;
+    // Where no pong is waited for, pings go on without one.
+    case due::ping: return a.open && (!k.pinged || opt.pong_timeout == 0) ? later(last, opt.ping_interval) : never;
     case due::nothing: break;
   }
   return never;

@@ -68,8 +68,9 @@ class session {
   /// whole: in place if they arrived so, else joined. The payload is valid until the next call of `next` or `prepare`.
   [[nodiscard]] WSCODEC_INLINE event next(std::span<char>& in) noexcept { return detail::session_next(s_, in); }
 
-  /// Memory to read into, at least 1 byte and about `size`; empty when there is none to be had. While a large binary
-  /// frame is received it is the message's own, so that nothing is copied. Then `commit(n)`, and `next()` until none.
+  /// Memory to read into, at least 1 byte and about `size`; empty when there is none to be had, or when an undecided
+  /// request keeps `head.max_head` bytes waiting. While a large binary frame is received it is the message's own, so that
+  /// nothing is copied. It stays until `commit(n)`, which takes its first `n` bytes; then `next()` until none.
   [[nodiscard]] WSCODEC_INLINE std::span<char> prepare(std::size_t size = 16 * 1024) noexcept {
     return detail::prepare(s_, size);
   }
@@ -184,7 +185,8 @@ class session {
   [[nodiscard]] WSCODEC_INLINE negotiated agreed() const noexcept { return {s_.conn.opt->extension, s_.conn.agreement}; }
   [[nodiscard]] WSCODEC_INLINE std::string_view subprotocol() const noexcept { return detail::subprotocol(s_.conn); }
 
-  /// Gives back every buffer that holds nothing: an idle session then has no heap at all.
+  /// Gives back every buffer that holds nothing (and was not given out by `prepare`): an idle session then has no heap at
+  /// all, but for the window of an inflater with takeover.
   WSCODEC_INLINE void release() noexcept { detail::release_memory(s_); }
 
  private:

@@ -45,6 +45,7 @@ std::uint64_t now() {
 struct client {
   int fd;
   ws::session session;
+  bool ended = false;  // the peer's side
   bool half_closed = false;
   bool gone = false;
   bool active = true;  // since the last sweep
@@ -100,6 +101,7 @@ void receive(client& c, std::span<char> memory, const settings& set) {
     c.active = true;
     handle(c, memory.first(static_cast<std::size_t>(n)), set);
   } else if (n == 0) {
+    c.ended = true;
     (void)c.session.end_of_input();
   } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
     c.gone = true;  // reset by the peer
@@ -191,6 +193,7 @@ int main(int argc, char** argv) {
   }
   ws::options options;
   options.max_message = set.max_message;
+  options.ping_interval = 30'000'000;
 #ifdef ECHO_DEFLATE
   const ws::extension_hook deflate = ws::permessage_deflate(set.deflate);
   options.extension = &deflate;
@@ -222,7 +225,8 @@ int main(int argc, char** argv) {
     std::uint64_t wake = before + 1'000'000;
     polled.assign(1, {listener, static_cast<short>(room ? POLLIN : 0), 0});
     for (const auto& c : clients) {
-      const int events = (c->session.backed_up() ? 0 : POLLIN) | (c->session.buffered_amount() != 0 ? POLLOUT : 0);
+      const bool reads = !c->ended && !c->session.backed_up();
+      const int events = (reads ? POLLIN : 0) | (c->session.buffered_amount() != 0 ? POLLOUT : 0);
       polled.push_back({c->fd, static_cast<short>(events), 0});
       if (c->session.next_deadline() < wake) wake = c->session.next_deadline();
     }

@@ -81,6 +81,7 @@ inline error send_head(connection_state& s, output& out, opcode op, std::uint64_
                        std::uint32_t& key) noexcept {
   frame_head head;
   if (const error why = data_head(s, op, last, head); why != error::none) return why;
+  if ((length >> 63) != 0) return error::length_top_bit;
   head.length = length;
   head.masked = s.self == role::client;
   if (out.room() < frame_head_size(length, head.masked)) return error::output_full;
@@ -110,6 +111,12 @@ inline error send_close(connection_state& s, output& out, close_code code, std::
   return error::none;
 }
 
+/// What a failure says to the peer of an open connection; a handshake's rule stands for none of the codes but policy.
+constexpr std::uint16_t close_code_for(error why) noexcept {
+  const std::uint16_t answer = explain(why).answer;
+  return answer < 1000 ? static_cast<std::uint16_t>(close_code::policy_violation) : answer;
+}
+
 /// Writes the owed rejection, pong and Close, each whole or not at all.
 inline error write_owed(connection_state& s, output& out) noexcept {
   if (s.pong_owed) {
@@ -124,7 +131,7 @@ inline error write_owed(connection_state& s, output& out) noexcept {
     why = write_rejection(out, s.why);
   } else if (s.closing == close_state::failing) {
     char payload[2];
-    store_big(payload, explain(s.why).answer);
+    store_big(payload, close_code_for(s.why));
     why = write_frame(s, out, {.opcode = opcode::close}, {payload, 2});
   } else if (s.opt->auto_close_reply) {
     // RFC 6455 5.5.1: the answer typically echoes the code; a Close without a code is answered without one (K01).
@@ -207,6 +214,7 @@ inline error connect(connection_state& s, output& out, const client_request& req
 
 /// Fails the connection for a reason found outside: a deadline, an inflater, memory.
 inline event fail_from_outside(connection_state& s, error why) noexcept {
+  if (why == error::none || why >= error::count_) return {};
   if (s.closing != close_state::open && s.closing != close_state::closing) return {};
   const advanced result = fail(s, why, s.offset, nullptr);
   return event_of(result.word, result.payload, result.size);

@@ -296,7 +296,9 @@ inline event session_tick(session_state& s, std::uint64_t now) noexcept {
     switch (what) {
       case due::nothing: release_unused_deflate(s); return {};
       case due::ping:
-        if (session_ping(s) != error::none) return {};
+        // Queued is sent; one that cannot be (no entropy, no memory) is tried again after another interval.
+        (void)session_ping(s);
+        s.clock.sent_at = s.clock.now;
         continue;
       case due::handshake_timeout: why = error::handshake_timeout; break;
       case due::pong_timeout: why = error::pong_timeout; break;
@@ -321,11 +323,11 @@ inline event session_tick(session_state& s, std::uint64_t now) noexcept {
 /// Gives back all memory that holds nothing.
 inline void release_memory(session_state& s) noexcept {
   const connection_state& c = s.conn;
-  if (s.message_given || s.message.end == 0) {
+  if (s.prepared != prepared_in::message && (s.message_given || s.message.end == 0)) {
     s.message_given = false;
     free_buffer(s, s.message);
   }
-  if (s.input.size() == 0) free_buffer(s, s.input);
+  if (s.prepared != prepared_in::input && s.input.size() == 0) free_buffer(s, s.input);
   if (s.queue.size() == 0) free_buffer(s, s.queue);
   if (s.lent != nullptr && s.lent->given == s.lent->end) free_lent(s);
   if ((c.scratch_used == 0 || !reads(c.closing)) && !c.pong_owed) free_scratch(s);

@@ -62,6 +62,9 @@ struct borrowed_list {
   [[nodiscard]] WSCODEC_INLINE borrowed* items() noexcept { return reinterpret_cast<borrowed*>(this + 1); }
 };
 
+/// Where the memory is that `prepare` gave out, until `commit`.
+enum class prepared_in : std::uint8_t { nothing, input, message };
+
 struct session_state {
   connection_state conn;
   const allocator* memory = nullptr;
@@ -74,7 +77,7 @@ struct session_state {
   std::uint64_t sent = 0;          // bytes that the transport took
   std::uint32_t ping_number = 0;   // of our last measured ping
   bool message_given = false;      // `message` was given out: the next call empties it
-  bool direct = false;             // `prepare` gave out memory inside `message`
+  prepared_in prepared = prepared_in::nothing;
   bool backed_up = false;
   bool dropped = false;            // a deadline passed: nothing more to wait for
 };
@@ -123,7 +126,7 @@ inline std::uint64_t buffered(const session_state& s) noexcept {
 
 inline void watch_water(session_state& s) noexcept {
   const std::uint64_t waiting = buffered(s);
-  if (waiting >= s.conn.opt->high_water)
+  if (waiting != 0 && waiting >= s.conn.opt->high_water)
     s.backed_up = true;
   else if (waiting <= s.conn.opt->low_water)
     s.backed_up = false;
@@ -364,7 +367,7 @@ inline std::span<char> prepare(session_state& s, std::size_t size) noexcept {
   connection_state& c = s.conn;
   constexpr std::size_t worth_it = 4096;
   if (size == 0) size = 1;
-  s.direct = false;
+  s.prepared = prepared_in::nothing;
   if (s.message_given) {
     s.message_given = false;
     s.message.end = 0;
@@ -375,10 +378,13 @@ inline std::span<char> prepare(session_state& s, std::size_t size) noexcept {
                          c.pending == error::none && !(c.closing == close_state::closing && c.opt->discard_after_close);
   if (receiving && (s.message.capacity != s.message.end || make_message_room(s, size))) {
     const std::size_t room = s.message.capacity - s.message.end;
-    s.direct = true;
+    s.prepared = prepared_in::message;
     return {s.message.data + s.message.end, room < c.fr.remaining ? room : static_cast<std::size_t>(c.fr.remaining)};
   }
+  // While a request waits for its answer its bytes and what follows stay here: no more than a head (H20).
+  if (c.phase == phase::deciding && s.input.size() >= c.opt->head.max_head) return {};
   if (!make_room(s, s.input, size)) return {};
+  s.prepared = prepared_in::input;
   return {s.input.data + s.input.end, s.input.capacity - s.input.end};
 }
 
@@ -392,17 +398,23 @@ inline event session_next_committed(session_state& s) noexcept {
 
 /// `n` bytes were read into what `prepare` gave.
 inline void commit(session_state& s, std::size_t n) noexcept {
-  if (!s.direct) {
-    s.input.end += n;
+  const prepared_in where = s.prepared;
+  s.prepared = prepared_in::nothing;
+  if (where == prepared_in::nothing) return;
+  if (where == prepared_in::input) {
+    const std::size_t room = s.input.capacity - s.input.end;
+    s.input.end += n < room ? n : room;
     return;
   }
   // The bytes are in their place already: they are only unmasked. The last piece stays for `next` to give out.
   connection_state& c = s.conn;
-  s.direct = false;
   if (!reads(c.closing)) {  // it failed since `prepare`
     discard(c, s.message.data, n);
     return;
   }
+  const std::size_t room = s.message.capacity - s.message.end;
+  if (n > room) n = room;
+  if (n > c.fr.remaining) n = static_cast<std::size_t>(c.fr.remaining);
   const bool fin = (c.first_byte & 0x80U) != 0;
   const bool last = fin && n == c.fr.remaining;
   if (c.self == role::server) mask(s.message.data + s.message.end, n, c.fr.key);
