@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "catch.hpp"
+#include "support/handshake.hpp"
 #include "support/wire.hpp"
 
 using namespace wire;
@@ -87,7 +88,23 @@ bool setting_of(std::string_view line, plan& todo) {
   if (word == "rsv1") return todo.agreed.agreement = 1, true;
   if (word == "discard_after_close") return option([](ws::options& o) { o.discard_after_close = true; });
   if (word == "pong_after_close") return option([](ws::options& o) { o.pong_after_close = true; });
+  if (word == "subprotocols") {
+    static constexpr std::string_view names[] = {"chat", "superchat"};
+    return option([](ws::options& o) { o.subprotocols = names; });
+  }
+  if (word == "extension") return option([](ws::options& o) { o.extension = &handshake::fake::hook; });
   if (argument.empty()) return false;
+  if (word == "accept" || word == "connect") {  // a subprotocol, or `-`; a target, with the nonce of RFC 6455 1.3
+    todo.handshake = true;
+    todo.pairs = false;
+    todo.before = [argument, connects = word == "connect"](endpoint& e) {
+      e.show_fields = !connects;
+      e.entropy.nonce = "the sample nonce";
+      if (connects) CHECK(e.connect({.host = "h", .target = argument}) == ws::error::none);
+      else if (argument != "-") e.acceptance.subprotocol = argument;
+    };
+    return true;
+  }
   const unsigned long n = std::stoul(argument);
   if (word == "max_message") return option([n](ws::options& o) { o.max_message = n; });
   if (word == "max_fragments") return option([n](ws::options& o) { o.max_fragments = static_cast<std::uint32_t>(n); });
@@ -180,6 +197,16 @@ void run_file(const std::string& file, std::initializer_list<const char*> rules)
 }
 
 }  // namespace
+
+TEST_CASE("transcripts: the server's handshake",
+          "[transcripts][H01][H05][H06][H07][H10][H13][H16][H16b][H19][H20][H21][H23][H29][H31]") {
+  run_file("handshake_server.txt",
+           {"H01", "H05", "H06", "H07", "H10", "H13", "H16", "H16b", "H19", "H20", "H21", "H23", "H29", "H31"});
+}
+
+TEST_CASE("transcripts: the client's handshake", "[transcripts][C01][C02][C04][C05][C06][C07][C08][C09][C14]") {
+  run_file("handshake_client.txt", {"C01", "C02", "C04", "C05", "C06", "C07", "C08", "C09", "C14"});
+}
 
 TEST_CASE("transcripts: frames", "[transcripts][F01][F02][F03][F05][F06][F07][F08][F09]") {
   run_file("frames.txt", {"F01", "F02", "F03", "F05", "F06", "F07", "F08", "F09"});

@@ -9,6 +9,8 @@
 //     failed rsv2_set @0                 the broken rule, and the offset of the byte that broke it
 //     -> pong "x"   -> close 1002 ""     what the endpoint sent, read by a decoder of our own
 //     -> text "ab" ...                   the same with FIN 0
+//     -> HTTP/1.1 101 Switching Protocols, and with `show_fields` a line for each field; a body must be as long as said
+//     body "x"                           a rejecting response's, once all of it is there
 //     = open keep                        at the end: state(), wants(), and the close code if there is one
 //
 // A string is shown in quotes, other bytes as \x00, runs of eight and more as "a"*8.
@@ -189,15 +191,36 @@ inline std::string take_frame(std::string_view& bytes, sent_frame& out) {
   return "";
 }
 
+/// The lines of an HTTP message's fields but those that tell of its body, which is taken off `rest`.
+inline std::string describe_fields(std::string_view head, std::string_view& rest) {
+  std::string out;
+  for (head.remove_prefix(head.find("\r\n") + 2); !head.empty(); head.remove_prefix(head.find("\r\n") + 2)) {
+    const std::string line{head.substr(0, head.find("\r\n"))};
+    if (line.starts_with("Content-Type: ")) continue;
+    if (!line.starts_with("Content-Length: ")) {
+      out += "-> " + line + "\n";
+      continue;
+    }
+    const std::size_t length = std::stoul(line.substr(16));
+    if (length > rest.size()) out += "-> BAD: cut body\n";
+    rest.remove_prefix(length < rest.size() ? length : rest.size());
+  }
+  return out;
+}
+
 /// What an endpoint sent, one line a frame; `keys` collects the masking keys, none of which may come twice (F21).
-inline std::string describe_sent(ws::role sender, std::string_view bytes, std::set<std::string>* keys = nullptr) {
+inline std::string describe_sent(ws::role sender, std::string_view bytes, std::set<std::string>* keys = nullptr,
+                                 bool show_fields = false) {
   std::string out;
   while (!bytes.empty()) {
     if (bytes.starts_with("HTTP/") || bytes.starts_with("GET ")) {
       const std::size_t end = bytes.find("\r\n\r\n");
       if (end == bytes.npos) return out + "-> BAD: cut head\n";
       out += "-> " + std::string{bytes.substr(0, bytes.find("\r\n"))} + "\n";
+      const std::string_view message_head = bytes.substr(0, end + 2);
       bytes.remove_prefix(end + 4);
+      const std::string fields = describe_fields(message_head, bytes);
+      if (show_fields) out += fields;
       continue;
     }
     sent_frame f;
@@ -225,12 +248,14 @@ struct test_entropy {
   std::uint64_t state = 0x9E3779B97F4A7C15U;
   std::size_t calls = 0, bytes = 0;
   bool fails = false;
+  std::string_view nonce = {};  ///< given whenever as many bytes are asked for
 
   static bool fill(void* self, char* to, std::size_t n) {
     auto& e = *static_cast<test_entropy*>(self);
     ++e.calls;
     if (e.fails) return false;
     e.bytes += n;
+    if (!e.nonce.empty() && n == e.nonce.size()) return std::memcpy(to, e.nonce.data(), n) != nullptr;
     for (std::size_t i = 0; i < n; ++i) {
       e.state = e.state * 6364136223846793005U + 1442695040888963407U;
       to[i] = static_cast<char>(static_cast<unsigned char>(e.state >> 33));
@@ -268,9 +293,11 @@ class event_log {
       case ws::event_type::open:
         return add("open");
       case ws::event_type::rejected:
-        return add("rejected");
+        return add("rejected " + std::to_string(ev.response().status()));
       case ws::event_type::body:
-        return add("body " + show(ev.payload) + (ev.last ? "" : " ..."));
+        body_ += ev.payload;
+        if (ev.last) add("body " + show(body_));
+        return;
       case ws::event_type::none:
         return;
     }
@@ -321,7 +348,7 @@ class event_log {
     piece_.clear();
   }
 
-  std::string text_, whole_, piece_, message_;
+  std::string text_, whole_, piece_, message_, body_;
   ws::opcode opcode_ = ws::opcode::continuation;
   bool has_piece_ = false, begins_ = false, in_message_ = false;
 };
@@ -357,6 +384,7 @@ class endpoint {
   virtual ws::error ping(std::string_view payload) = 0;
   virtual ws::error pong(std::string_view payload) = 0;
   virtual ws::error close(ws::close_code code = ws::close_code::normal, std::string_view reason = {}) = 0;
+  virtual ws::error connect(const ws::client_request& request) = 0;
   virtual ws::event fail_event(ws::error why) = 0;
   virtual ws::transport wants() = 0;
   virtual ws::close_state state() = 0;
@@ -369,7 +397,7 @@ class endpoint {
 
   /// Logs what is to be sent.
   void flush() {
-    const std::string lines = describe_sent(self, take_sent(), &keys_seen);
+    const std::string lines = describe_sent(self, take_sent(), &keys_seen, show_fields);
     for (std::size_t at = 0; at < lines.size();) {
       const std::size_t end = lines.find('\n', at);
       log.add(std::string_view{lines}.substr(at, end - at));
@@ -385,6 +413,8 @@ class endpoint {
 
   ws::role self = ws::role::server;
   bool flush_late = false;
+  bool show_fields = false;
+  ws::acceptance acceptance = {};  ///< what a good request is answered with
   event_log log;
   test_entropy entropy;
   ws::masking_keys keys{&test_entropy::fill, &entropy};
@@ -447,6 +477,9 @@ class connection_endpoint final : public machine_endpoint<ws::connection> {
   ws::error close(ws::close_code code = ws::close_code::normal, std::string_view reason = {}) override {
     return write(256, [&](ws::output& out) { return machine->close(out, code, reason); });
   }
+  ws::error connect(const ws::client_request& request) override {
+    return write(1024, [&](ws::output& out) { return machine->connect(out, request); });
+  }
   std::string take_sent() override {
     const ws::error e = write(4096, [&](ws::output& out) { return machine->write_owed(out); });
     if (e != ws::error::none) log.add("BAD: write_owed: " + name(e));
@@ -477,7 +510,7 @@ class connection_endpoint final : public machine_endpoint<ws::connection> {
     if (all != original) log.add("BAD: const input changed");
   }
   void answer() override {
-    (void)write(1024, [&](ws::output& out) { return machine->accept(out); });
+    (void)write(1024, [&](ws::output& out) { return machine->accept(out, acceptance); });
   }
 
   std::size_t copy_to_;
@@ -509,6 +542,7 @@ class session_endpoint final : public machine_endpoint<ws::session> {
   ws::error close(ws::close_code code = ws::close_code::normal, std::string_view reason = {}) override {
     return machine->close(code, reason);
   }
+  ws::error connect(const ws::client_request& request) override { return machine->connect(request); }
   std::string take_sent() override {
     std::string sent;
     while (!machine->output().empty()) {
@@ -530,7 +564,7 @@ class session_endpoint final : public machine_endpoint<ws::session> {
       while (const ws::event ev = machine->next()) happened(ev);
     } while (!bytes.empty());
   }
-  void answer() override { (void)machine->accept(); }
+  void answer() override { (void)machine->accept(acceptance); }
 
   bool prepared_;
 };
