@@ -318,6 +318,27 @@ TEST_CASE("T02 messages that still arrive do not prolong it", "[keepalive][T02]"
   CHECK(t.tick(110) == "failed close_timeout");
 }
 
+TEST_CASE("T02 pongs that are sent after our Close do not prolong it", "[keepalive][T02][F19]") {
+  ws::options opt;
+  opt.close_timeout = 10;
+  opt.pong_after_close = true;
+  timed t{ws::role::server, opt};
+  CHECK(t.tick(100) == "");
+  CHECK(t.session.close() == ws::error::none);
+  CHECK(t.sent() == "-> close 1000 \"\"\n");
+  for (std::uint64_t now = 100; now < 110; ++now) {
+    CHECK(t.tick(now) == "");
+    t.read(frame(ws::role::client, 0x89, "ping"));
+    CHECK(t.deadline() == 110);  // the pong waits
+    CHECK(t.tick(now) == "");
+    t.session.consume(1);
+    CHECK(t.deadline() == 110);  // some of it was taken
+    CHECK(t.take().size() == 5);
+    CHECK(t.deadline() == 110);
+  }
+  CHECK(t.tick(110) == "failed close_timeout");
+}
+
 TEST_CASE("T02 starts when our Close is out: a peer that still takes what is before it has time", "[keepalive][T02]") {
   const ws::options opt;
   timed t{ws::role::server, opt};

@@ -162,6 +162,17 @@ TEST_CASE("F12 more fragments than the limit fail with 1008, empty ones too", "[
   });
 }
 
+TEST_CASE("F12 a limit of no fragments refuses every message, a small whole one too", "[message][F12]") {
+  both([](ws::role self, ws::role peer) {
+    for (const unsigned first : {0x81U, 0x82U, 0x01U})
+      for (const std::string_view payload : {""sv, "a"sv})
+        check({.self = self,
+               .input = frame(peer, 0x8A, "") + frame(peer, first, payload),
+               .log = "pong \"\"\n" + failure("too_many_fragments", frame(peer, 0x8A, "").size(), 1008),
+               .options = [](ws::options& o) { o.max_fragments = 0; }});
+  });
+}
+
 TEST_CASE("F12 the default limit is 65,536 fragments", "[message][F12]") {
   both([](ws::role self, ws::role peer) {
     for (const through way : {through::connection, through::session})
