@@ -205,6 +205,14 @@ inline advanced read_frames(connection_state& s, char* const begin, std::size_t 
   }
 }
 
+// What is returned by value below is built where the caller wants it: a copy of what was just stored would stall.
+
+inline advanced read_frames_and_open(connection_state& s, char* p, std::size_t n, const destination& dest) noexcept {
+  advanced result = read_frames(s, p, n, dest);
+  open_gate(s);
+  return result;
+}
+
 /// Everything but whole small messages.
 WSCODEC_NOINLINE inline advanced advance(connection_state& s, char* p, std::size_t n,
                                          const destination& dest = {}) noexcept {
@@ -225,11 +233,8 @@ WSCODEC_NOINLINE inline advanced advance(connection_state& s, char* p, std::size
       }
       case phase::body:
         return read_body(s, p, n);
-      case phase::frames: {
-        const advanced result = read_frames(s, p, n, dest);
-        open_gate(s);
-        return result;
-      }
+      case phase::frames:
+        return read_frames_and_open(s, p, n, dest);
     }
   }
 }
@@ -294,14 +299,50 @@ WSCODEC_INLINE bool gate(connection_state& s, char* p, std::size_t n, advanced& 
   return true;
 }
 
-/// Everything but whole small messages, for a caller whose scratch is all there is: a lack of it is an error.
-WSCODEC_NOINLINE inline advanced advance_or_fail(connection_state& s, char* p, std::size_t n, const destination& dest = {}) noexcept {
+/// Whether these are a few bytes from the middle of a binary frame, and nothing else is to be thought of. (In a frame
+/// means that the union holds `fr`.)
+WSCODEC_INLINE bool is_crumb(const connection_state& s, std::size_t n) noexcept {
+  return s.in_frame && n - 1 < 8 && n < s.fr.remaining && (s.first_byte & 8U) == 0 &&
+         s.fr.message.opcode == opcode::binary && s.closing == close_state::open && s.pending == error::none;
+}
+
+/// Unmasks them to `to`; the key of an unmasked frame is 0. True for the first piece of the message.
+WSCODEC_INLINE bool take_crumb(connection_state& s, char* to, const char* p, std::size_t n) noexcept {
+  mask_bytes(to, p, n, s.fr.key);
+  s.fr.key = rotate_masking_key(s.fr.key, n);
+  s.fr.remaining -= n;
+  s.offset += n;
+  const bool first = s.first_pending;
+  s.first_pending = false;
+  return first;
+}
+
+/// Whether there is nothing to read, nothing left over to say, and nothing owed.
+WSCODEC_INLINE bool is_quiet(const connection_state& s, std::size_t n) noexcept {
+  return n == 0 && s.closing == close_state::open && s.phase == phase::frames && s.pending == error::none &&
+         !s.pong_owed && (!s.in_frame || s.fr.remaining != 0);
+}
+
+/// For a caller whose scratch is all there is: a lack of it is an error.
+inline advanced advance_or_fail(connection_state& s, char* p, std::size_t n, const destination& dest = {}) noexcept {
   const bool in_head = s.phase == phase::head;
-  const advanced result = advance(s, p, n, dest);
-  if (std::bit_cast<event_word>(result.word).type != needs_scratch) return result;
-  // Of a head, the scratch could have held so many bytes, however they were cut.
-  const std::uint64_t offset = s.offset + (in_head ? s.scratch_size - s.scratch_used : 0U);
-  return fail(s, in_head ? error::head_too_large : error::scratch_too_small, offset, p + n);
+  advanced result = advance(s, p, n, dest);
+  if (std::bit_cast<event_word>(result.word).type == needs_scratch) {
+    // Of a head, the scratch could have held so many bytes, however they were cut.
+    const std::uint64_t offset = s.offset + (in_head ? s.scratch_size - s.scratch_used : 0U);
+    result = fail(s, in_head ? error::head_too_large : error::scratch_too_small, offset, p + n);
+  }
+  return result;
+}
+
+/// Everything but whole small messages.
+WSCODEC_NOINLINE inline advanced next_slowly(connection_state& s, char* p, std::size_t n) noexcept {
+  if (is_quiet(s, n)) return {0, nullptr, 0, p};
+  if (is_crumb(s, n)) {
+    const bool first = take_crumb(s, p, p, n);
+    return {word_of(event_type::data, opcode::binary, first, false, s.fr.message.compressed), p, n, p + n};
+  }
+  return advance_or_fail(s, p, n);
 }
 
 WSCODEC_INLINE event next(connection_state& s, std::span<char>& in) noexcept {
@@ -309,7 +350,7 @@ WSCODEC_INLINE event next(connection_state& s, std::span<char>& in) noexcept {
   const std::size_t n = in.size();
   advanced result;
   if (!gate(s, p, n, result)) [[unlikely]]
-    result = advance_or_fail(s, p, n);
+    result = next_slowly(s, p, n);
   in = {result.at, n - static_cast<std::size_t>(result.at - p)};
   return event_of(result.word, result.payload, result.size);
 }

@@ -302,6 +302,12 @@ inline bool settle(session_state& s, advanced& got) noexcept {
 WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std::size_t n) noexcept {
   connection_state& c = s.conn;
   char* const end = p + n;
+  if (is_quiet(c, n)) return {0, nullptr, 0, p};
+  if (is_crumb(c, n) && !c.fr.message.compressed && !s.message_given && n <= s.message.capacity - s.message.end) {
+    take_crumb(c, s.message.data + s.message.end, p, n);
+    s.message.end += n;
+    return {0, nullptr, 0, end};
+  }
   if (s.message_given) {
     s.message_given = false;
     s.message.end = 0;
