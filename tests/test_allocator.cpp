@@ -17,11 +17,12 @@ struct call {
   std::size_t old_size, new_size;
 };
 std::vector<call> calls;
-char given[64];
+char storage[64];
+void* given = storage;  // not the array: gcc would warn that it may be given to free()
 
 void* record_reallocate(void* context, void* memory, std::size_t old_size, std::size_t new_size) {
   calls.push_back({context, memory, old_size, new_size});
-  return new_size <= sizeof given ? given : nullptr;
+  return new_size <= sizeof storage ? given : nullptr;
 }
 void record_free(void* context, void* memory, std::size_t size) { calls.push_back({context, memory, size, 0}); }
 
