@@ -22,7 +22,7 @@ struct options {
   std::uint64_t max_discarded = 16 * 1024 * 1024;  ///< K15, input eaten after the end before the transport is dropped
 
   // The opening handshake.
-  std::span<const std::string_view> subprotocols = {};  ///< client: what to offer, the best first
+  std::span<const std::string_view> subprotocols = {};  ///< client: what to offer, the best first; server: those that `subprotocol()` can tell
   bool require_subprotocol = false;                     ///< C03, as browsers do
   bool pass_plain_requests = false;                     ///< H04b, a page and a WebSocket on one port
   std::span<const std::string_view> allowed_origins = {};  ///< H34; none listed: every origin

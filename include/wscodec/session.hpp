@@ -65,7 +65,8 @@ class session {
   // ---- receiving ----
 
   /// Takes one event off the front of `in`, which shrinks by what was consumed and is unmasked in place. Messages are
-  /// whole: in place if they arrived so, else joined. The payload is valid until the next call of `next` or `prepare`.
+  /// whole: in place if they arrived so, else joined. The payload is valid until the next call of `next`, `prepare`,
+  /// `commit` or `release`.
   [[nodiscard]] WSCODEC_INLINE event next(std::span<char>& in) noexcept { return detail::session_next(s_, in); }
 
   /// Memory to read into, at least 1 byte and about `size`; empty when there is none to be had, or when an undecided
@@ -183,6 +184,7 @@ class session {
   [[nodiscard]] WSCODEC_INLINE error why() const noexcept { return s_.conn.why; }
   [[nodiscard]] WSCODEC_INLINE std::uint64_t offset() const noexcept { return s_.conn.offset; }
   [[nodiscard]] WSCODEC_INLINE negotiated agreed() const noexcept { return {s_.conn.opt->extension, s_.conn.agreement}; }
+  /// The subprotocol in use, if it is one of the options' list, on a server too.
   [[nodiscard]] WSCODEC_INLINE std::string_view subprotocol() const noexcept { return detail::subprotocol(s_.conn); }
 
   /// Gives back every buffer that holds nothing (and was not given out by `prepare`): an idle session then has no heap at

@@ -2,6 +2,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <span>
 #include <thread>
 #include <wscodec.hpp>
@@ -34,7 +35,9 @@ int main() {
   const int listener = ::socket(AF_INET, SOCK_STREAM, 0), on = 1;
   ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   const sockaddr_in here{.sin_family = AF_INET, .sin_port = htons(9001), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
-  if (::bind(listener, reinterpret_cast<const sockaddr*>(&here), sizeof here) != 0 || ::listen(listener, 64) != 0) return 1;
+  if (::bind(listener, reinterpret_cast<const sockaddr*>(&here), sizeof here) != 0 || ::listen(listener, 64) != 0)
+    return std::perror("port 9001"), 1;
+  std::puts("listening on ws://127.0.0.1:9001");
   for (;;)
     if (const int client = ::accept(listener, nullptr, nullptr); client >= 0) std::thread{serve, client}.detach();
 }

@@ -70,7 +70,7 @@ std::string_view name_of(ws::close_state state) {
 
 void closing() {
   row({"`state()`", "frames are read", "our Close is sent", "the peer's Close comes", "a rule is broken",
-       "… and nobody to tell", "the stream ends"});
+       "… that the peer cannot be told of", "the stream ends"});
   std::puts("|---|---|---|---|---|---|---|");
   for (std::size_t s = 0; s < ws::detail::close_states; ++s) {
     const auto state = static_cast<ws::close_state>(s);
@@ -118,7 +118,7 @@ void limits() {
   HEAD(allow_bare_line_feed, flag, "lines of a head may end without CR");
   OPTION(max_response_body, bytes, "client: how much of a rejection's body is given");
   OPTION(max_discarded, bytes, "what may still arrive after the end before the transport is dropped");
-  row({"`subprotocols`", subprotocols.empty() ? "none" : "", "client: what to offer, the best first"});
+  row({"`subprotocols`", subprotocols.empty() ? "none" : "", "client: what to offer, the best first; server: those that `subprotocol()` can tell"});
   OPTION(require_subprotocol, flag, "client: fails when something was offered and nothing selected, as browsers do");
   OPTION(pass_plain_requests, flag, "server: requests that ask for no WebSocket are given to the caller");
   row({"`allowed_origins`", allowed_origins.empty() ? "all" : "", "server: the pages that may connect; others are rejected"});
