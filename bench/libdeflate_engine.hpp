@@ -196,8 +196,6 @@ inline ws::deflate_status inflate(void* state, std::string_view& in, ws::output&
   return ws::deflate_status::done;
 }
 
-/// Not known yet.
-inline bool after_final(const void*) { return false; }
 
 /// Behind the tail, so that libdeflate finds an end: an empty stored block with BFINAL.
 inline constexpr std::string_view last_block{"\x01\0\0\xFF\xFF", 5};
@@ -291,7 +289,6 @@ inline constexpr ws::deflate_engine engine = {
     .close_compressor = close_compressor,
     .open_inflater = open_inflater,
     .inflate = inflate,
-    .after_final = after_final,
     .finish = finish,
     .reset_inflater = reset_inflater,
     .close_inflater = close_inflater,

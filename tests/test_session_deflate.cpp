@@ -181,6 +181,34 @@ TEST_CASE("D04 final blocks and data after them, whatever the cut", "[deflate][D
              [](ws::role) { return "text \"one two three one\"\ntext \" on\"\n= open keep\n"; });
 }
 
+TEST_CASE("D01 D04 what goes to the inflater together with its tail is as in pieces, at the largest size too", "[deflate][D01][D04]") {
+  const std::string next = deflate_bits{}.begin(false, 1).copy_3(4).end_block().message();
+  for (std::size_t n = 1012; n < 1024; ++n) {
+    const std::string block = noise_bytes(n);
+    const std::string expected = "binary " + show(block) + "\nbinary " + show(block.substr(n - 4, 3)) + "\n= open keep\n";
+    for (const std::string& bytes : {deflate_bits{}.stored(block).message(), deflate_bits{}.stored(block, true).bytes()})
+      check_both([&](ws::role r) { return frame(r, 0xC2, bytes) + frame(r, 0xC2, next); }, [&](ws::role) { return expected; });
+  }
+  // Every byte of a message made of fixed, stored and final blocks is broken in some ways: the verdicts are the same.
+  const std::string good = deflate_bits{}.begin(false, 1).literals("one ").end_block().stored("two ").begin(true, 1).literals("three").end_block().bytes();
+  std::size_t failures = 0;
+  for (std::size_t at = 0; at < good.size(); ++at)
+    for (const unsigned flip : {0x01U, 0x02U, 0x04U, 0x10U, 0x80U, 0xFFU}) {
+      std::string bytes = good;
+      bytes[at] = static_cast<char>(static_cast<unsigned char>(bytes[at]) ^ flip);
+      const std::string input = frame(ws::role::client, 0xC2, bytes);
+      const auto verdict = [&](bool in_bytes) {
+        std::string log = outcome_of(ws::role::server, input, through::session, {}, in_bytes);
+        if (log.starts_with("failed")) log = log.substr(0, log.find('@'));
+        return log;
+      };
+      INFO(to_hex(bytes));
+      CHECK(verdict(false) == verdict(true));
+      failures += verdict(false).starts_with("failed") ? 1U : 0U;
+    }
+  CHECK(failures > 20);
+}
+
 TEST_CASE("D02 large compressed frames, also read where prepare says", "[deflate][D02]") {
   const std::string block = noise_bytes(50000);
   const std::string bytes = deflate_bits{}.stored(block).message();

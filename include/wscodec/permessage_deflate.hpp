@@ -32,6 +32,7 @@ struct deflate_parameters {
 enum class deflate_status : std::uint8_t {
   done,           ///< all the input was taken and all of its output written
   output_full,    ///< call again with more room
+  final_block,    ///< inflating: a block with BFINAL ended; call again with what follows
   corrupt,        ///< inflating: this is not DEFLATE data
   too_much,       ///< `finish`: the message is larger than `most`
   out_of_memory,  ///< what was begun is lost
@@ -54,10 +55,8 @@ struct deflate_engine {
   void (*close_compressor)(void* compressor) = nullptr;
 
   void* (*open_inflater)(const allocator*, const deflate_parameters&) = nullptr;
-  /// Inflates; behind a block with BFINAL it goes on at the next byte with the window kept.
+  /// Inflates; stops behind a block with BFINAL, to go on at the next byte with the window kept.
   deflate_status (*inflate)(void* inflater, std::string_view& in, output& out) = nullptr;
-  /// The bytes so far end exactly with a block that had BFINAL.
-  bool (*after_final)(const void* inflater) = nullptr;
   /// The message is complete: writes what is left, `corrupt` when a block is incomplete. After `output_full` it is called
   /// again. More than `most` bytes are refused: what inflates whole messages here need not make more (D13).
   deflate_status (*finish)(void* inflater, output& out, std::uint64_t most) = nullptr;

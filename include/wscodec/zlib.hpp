@@ -24,8 +24,7 @@ namespace detail {
 struct zlib_stream {
   z_stream z;
   const allocator* memory;
-  bool after_final;
-  bool between_blocks;
+  bool between_blocks;  // of an inflater
 };
 
 /// Memory on the stack, for the self-test; taken only.
@@ -141,17 +140,16 @@ inline deflate_status zlib_inflate(void* inflater, std::string_view& in, output&
   for (;;) {
     if (out.room() == 0) return deflate_status::output_full;
     const std::size_t before = in.size() + out.room();
-    const std::size_t given = in.size();
     // Z_SYNC_FLUSH rather than Z_FINISH: with it zlib also keeps the last bytes in its window.
     const int result = zlib_step(s.z, in, out, [&](bool) { return inflate(&s.z, Z_SYNC_FLUSH); });
-    if (in.size() != given) s.after_final = false;
     // data_type: 128 at the end of a block, and in the low bits those of the last byte that were not used. A call that
     // does nothing says nothing.
     if (in.size() + out.room() != before) s.between_blocks = (s.z.data_type & 128) != 0 && (s.z.data_type & 63) == 0;
     if (result == Z_STREAM_END) {
       // RFC 7692 7.2.3.4: a final block does not end the message; this forgets all but the window (D04).
       (void)inflateResetKeep(&s.z);
-      s.after_final = true;
+      s.between_blocks = true;
+      return deflate_status::final_block;
     } else if (result == Z_MEM_ERROR) {
       return deflate_status::out_of_memory;
     } else if (result != Z_OK && result != Z_BUF_ERROR) {
@@ -161,17 +159,14 @@ inline deflate_status zlib_inflate(void* inflater, std::string_view& in, output&
   }
 }
 
-inline bool zlib_after_final(const void* inflater) noexcept { return static_cast<const zlib_stream*>(inflater)->after_final; }
-
 inline deflate_status zlib_finish(void* inflater, output&, std::uint64_t) noexcept {
-  const zlib_stream& s = *static_cast<const zlib_stream*>(inflater);
-  return s.after_final || s.between_blocks ? deflate_status::done : deflate_status::corrupt;
+  return static_cast<const zlib_stream*>(inflater)->between_blocks ? deflate_status::done : deflate_status::corrupt;
 }
 
 inline void zlib_reset_inflater(void* inflater) noexcept {
   zlib_stream* const s = static_cast<zlib_stream*>(inflater);
   (void)inflateReset(&s->z);
-  s->after_final = s->between_blocks = false;
+  s->between_blocks = false;
 }
 
 inline void zlib_close_inflater(void* inflater) noexcept {
@@ -277,7 +272,6 @@ inline constexpr deflate_engine zlib_engine = {
     .close_compressor = detail::zlib_close_compressor,
     .open_inflater = detail::zlib_open_inflater,
     .inflate = detail::zlib_inflate,
-    .after_final = detail::zlib_after_final,
     .finish = detail::zlib_finish,
     .reset_inflater = detail::zlib_reset_inflater,
     .close_inflater = detail::zlib_close_inflater,

@@ -31,10 +31,11 @@ struct deflate_state {
   std::uint64_t size = 0;         // inflated so far of the message that is being received
   std::uint64_t used_at = 0;      // for `release_after`
   std::uint8_t utf8 = 0;
-  std::uint8_t tail = 0;          // bytes of the message tail that were fed
+  std::uint8_t tail = 0;          // bytes of the message tail that were fed, or stand behind the message already
   bool in_message = false;        // between the first and the last compressed byte received
   bool out_message = false;       // between the first and the last piece of a streamed message
   bool any = false;               // the message has payload
+  bool after_final = false;       // its bytes so far end with a final block
   bool text = false;
   bool compressor_used = false;   // since it was opened or reset
   bool inflater_used = false;
@@ -164,29 +165,43 @@ inline bool begin_inflating(deflate_state& d, bool text) noexcept {
   d.in_message = true;
   d.text = text;
   d.any = false;
+  d.after_final = false;
   d.size = 0;
   d.utf8 = 0;
   d.tail = 0;
   return true;
 }
 
+/// Inflates what there is, over final blocks (D04); behind one of those the tail is left, if it is there.
+inline deflate_status inflate_blocks(deflate_state& d, std::string_view& in, output& out) noexcept {
+  for (;;) {
+    const std::size_t before = in.size();
+    const deflate_status status = d.opt->engine->inflate(d.inflater, in, out);
+    if (in.size() != before) d.after_final = false;
+    if (status != deflate_status::final_block) return status;
+    d.after_final = true;
+    if (d.tail == sizeof deflate_tail && in.size() == sizeof deflate_tail) in = {};
+    if (in.empty()) return deflate_status::done;
+    if (out.room() == 0) return deflate_status::output_full;
+  }
+}
+
 /// Inflates, and feeds the tail after the last byte (D01), unless the message ends with a final block (D04).
 inline deflate_status inflate_with_tail(deflate_state& d, std::string_view& in, bool last, output& out,
                                         std::uint64_t most) noexcept {
-  const deflate_engine& engine = *d.opt->engine;
   if (!in.empty()) d.any = true;
   // RFC 7692 7.2.3.6: even an empty message has a byte (D03).
   if (last && !d.any) return deflate_status::corrupt;
-  deflate_status status = engine.inflate(d.inflater, in, out);
+  deflate_status status = inflate_blocks(d, in, out);
   if (status != deflate_status::done || !last) return status;
-  if (d.tail == 0 && engine.after_final(d.inflater)) d.tail = sizeof deflate_tail;
+  if (d.tail == 0 && d.after_final) d.tail = sizeof deflate_tail;
   if (d.tail < sizeof deflate_tail) {
     std::string_view rest{deflate_tail + d.tail, sizeof deflate_tail - d.tail};
-    status = engine.inflate(d.inflater, rest, out);
+    status = inflate_blocks(d, rest, out);
     d.tail = static_cast<std::uint8_t>(sizeof deflate_tail - rest.size());
     if (status != deflate_status::done) return status;
   }
-  return engine.finish(d.inflater, out, most);
+  return d.opt->engine->finish(d.inflater, out, most);
 }
 
 struct inflated_some {
