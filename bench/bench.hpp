@@ -199,10 +199,11 @@ contestant_ptr websocketpp_accepts(const workload&);
 // deflate.cpp: windows of 15 bits, level 6, memory level 8, with takeover.
 contestant_ptr zlib_compresses(const workload&);
 contestant_ptr session_compresses(const workload&);
-contestant_ptr zlib_inflates(const workload&);
-contestant_ptr session_inflates(const workload&);
+contestant_ptr zlib_inflates(const workload&, bool takeover);
+contestant_ptr session_inflates(const workload&, bool takeover);
+contestant_ptr session_inflates_by_libdeflate(const workload&);  // without takeover
 /// The payloads of `w` as compressed frames on the wire.
-workload compressed(workload w);
+workload compressed(workload w, bool takeover);
 
 // sessions.cpp: a pass gives the wire's one frame, `messages` times, to a session at random.
 contestant_ptr crowd_of_sessions(const workload& w, std::size_t count, double& bytes_each);

@@ -1,8 +1,9 @@
-// permessage-deflate: wscodec's session beside the bare calls of zlib, with the same parameters.
+// permessage-deflate: wscodec's session beside the bare calls of zlib, with the same parameters, and over libdeflate.
 #include <wscodec.hpp>
 #include <wscodec/zlib.hpp>
 
 #include "bench.hpp"
+#include "libdeflate_engine.hpp"
 
 namespace bench {
 
@@ -47,7 +48,7 @@ class bare_compresses : public contestant_of<bare_compresses> {
 
 class bare_inflates : public contestant_of<bare_inflates> {
  public:
-  explicit bare_inflates(const workload& w) : w_(w) {
+  bare_inflates(const workload& w, bool takeover) : w_(w), takeover_(takeover) {
     if (inflateInit2(&z_, -15) != Z_OK) give_up("zlib", "no memory");
     for (std::string& payload : w_.payloads) payload += std::string("\0\0\xFF\xFF", 4);
   }
@@ -55,6 +56,7 @@ class bare_inflates : public contestant_of<bare_inflates> {
   template <class Sink>
   void run(Sink& to) {
     for (const std::string& payload : w_.payloads) {
+      if (!takeover_) inflateReset(&z_);
       std::memcpy(read_buffer, payload.data(), payload.size());
       z_.next_in = bytes(read_buffer);
       z_.avail_in = static_cast<unsigned>(payload.size());
@@ -68,18 +70,23 @@ class bare_inflates : public contestant_of<bare_inflates> {
 
  private:
   workload w_;
+  bool takeover_;
   z_stream z_{};
 };
 
 struct endpoint {
-  ws::deflate_options deflate{.engine = &ws::zlib_engine};
+  explicit endpoint(const ws::deflate_engine& engine = ws::zlib_engine, bool takeover = true)
+      : deflate{.engine = &engine}, agreement{.server_no_context_takeover = !takeover, .client_no_context_takeover = !takeover} {}
+
+  ws::deflate_options deflate;
+  ws::deflate_agreement agreement;
   ws::extension_hook hook = ws::permessage_deflate(deflate);
   ws::options opt = [this] {
     ws::options o;
     o.extension = &hook;
     return o;
   }();
-  ws::session session{ws::role::server, {&hook, ws::deflate_agreement{}.number()}, opt};
+  ws::session session{ws::role::server, {&hook, agreement.number()}, opt};
 };
 
 class session_compressing : public contestant_of<session_compressing> {
@@ -107,7 +114,7 @@ class session_compressing : public contestant_of<session_compressing> {
 
 class session_inflating : public contestant_of<session_inflating> {
  public:
-  explicit session_inflating(const workload& w) : w_(w) {}
+  session_inflating(const workload& w, const ws::deflate_engine& engine, bool takeover) : w_(w), end_(engine, takeover) {}
   template <class Sink>
   void run(Sink& to) {
     reader in{w_};
@@ -129,14 +136,20 @@ class session_inflating : public contestant_of<session_inflating> {
 }  // namespace
 
 contestant_ptr zlib_compresses(const workload& w) { return std::make_unique<bare_compresses>(w); }
-contestant_ptr zlib_inflates(const workload& w) { return std::make_unique<bare_inflates>(w); }
+contestant_ptr zlib_inflates(const workload& w, bool takeover) { return std::make_unique<bare_inflates>(w, takeover); }
 contestant_ptr session_compresses(const workload& w) { return std::make_unique<session_compressing>(w); }
-contestant_ptr session_inflates(const workload& w) { return std::make_unique<session_inflating>(w); }
+contestant_ptr session_inflates(const workload& w, bool takeover) {
+  return std::make_unique<session_inflating>(w, ws::zlib_engine, takeover);
+}
+contestant_ptr session_inflates_by_libdeflate(const workload& w) {
+  return std::make_unique<session_inflating>(w, libdeflate_engine::engine, false);
+}
 
-workload compressed(workload w) {
+workload compressed(workload w, bool takeover) {
   compressor with;
   noise keys{1};
   for (std::string& payload : w.payloads) {
+    if (!takeover) deflateReset(&with.z);
     payload = std::string(send_buffer, with.compress(payload));
     append_frame(w.wire, 0xC0U | w.opcode, payload, true, keys);
   }

@@ -318,12 +318,16 @@ void deflate_rows() {
       all.push_back({"session", session_compresses(w)});
       measure("permessage-deflate", compressing, w, std::move(all), {{"session", reach, 1.01}});
     }
-    if (!wanted("permessage-deflate", inflating)) continue;
-    const workload small = compressed(w);
-    std::vector<entry> all;
-    all.push_back({"limit: zlib", zlib_inflates(small)});
-    all.push_back({"session", session_inflates(small)});
-    measure("permessage-deflate", inflating, small, std::move(all), {{"session", reach, 1.01}});
+    for (const bool takeover : {true, false}) {
+      const std::string name = inflating + (takeover ? "" : ", no takeover");
+      if (!wanted("permessage-deflate", name)) continue;
+      const workload small = compressed(w, takeover);
+      std::vector<entry> all;
+      all.push_back({"limit: zlib", zlib_inflates(small, takeover)});
+      all.push_back({"session", session_inflates(small, takeover)});
+      if (!takeover) all.push_back({"session over libdeflate", session_inflates_by_libdeflate(small)});
+      measure("permessage-deflate", name, small, std::move(all), takeover ? std::vector<target>{{"session", reach, 1.01}} : std::vector<target>{});
+    }
   }
 }
 
