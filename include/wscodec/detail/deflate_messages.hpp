@@ -173,7 +173,7 @@ inline bool begin_inflating(deflate_state& d, bool text) noexcept {
 }
 
 /// Inflates what there is, over final blocks (D04); behind one of those the tail is left, if it is there.
-inline deflate_status inflate_blocks(deflate_state& d, std::string_view& in, output& out) noexcept {
+WSCODEC_INLINE deflate_status inflate_blocks(deflate_state& d, std::string_view& in, output& out) noexcept {
   for (;;) {
     const std::size_t before = in.size();
     const deflate_status status = d.opt->engine->inflate(d.inflater, in, out);
@@ -187,7 +187,7 @@ inline deflate_status inflate_blocks(deflate_state& d, std::string_view& in, out
 }
 
 /// Inflates, and feeds the tail after the last byte (D01), unless the message ends with a final block (D04).
-inline deflate_status inflate_with_tail(deflate_state& d, std::string_view& in, bool last, output& out,
+WSCODEC_INLINE deflate_status inflate_with_tail(deflate_state& d, std::string_view& in, bool last, output& out,
                                         std::uint64_t most) noexcept {
   if (!in.empty()) d.any = true;
   // RFC 7692 7.2.3.6: even an empty message has a byte (D03).
@@ -211,7 +211,7 @@ struct inflated_some {
 };
 
 /// Inflates one block of at most `inflate_block` bytes of a message (D12, D13, F15, F16). `room` must not be 0.
-inline inflated_some inflate_some(deflate_state& d, std::string_view& in, bool last, char* to, std::size_t room,
+WSCODEC_INLINE inflated_some inflate_some(deflate_state& d, std::string_view& in, bool last, char* to, std::size_t room,
                                   std::uint64_t max_message) noexcept {
   const std::uint64_t left = max_message - d.size;
   // At the limit one byte more is asked for, to see whether there is any.
