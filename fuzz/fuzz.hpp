@@ -1,5 +1,5 @@
-// What the fuzz targets share: a check that ends the program, a reader of the input's first bytes, splits, and a main that
-// replays files where there is no libFuzzer (-DWSCODEC_FUZZ_REPLAY).
+// What the fuzz targets share: a check that ends the program, a reader of the input's first bytes, splits, memory that is
+// counted, and a main that replays files where there is no libFuzzer (-DWSCODEC_FUZZ_REPLAY).
 #ifndef WSCODEC_FUZZ_FUZZ_HPP
 #define WSCODEC_FUZZ_FUZZ_HPP
 
@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <wscodec/allocator.hpp>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
@@ -56,6 +57,28 @@ class splits {
  private:
   how how_;
   std::uint32_t state_;
+};
+
+// Counts what is allocated, and can fail at one allocation.
+struct counted_memory {
+  std::size_t live = 0;
+  std::size_t calls = 0;
+  std::size_t failing = 0;  // which call fails, counted from 1; 0 for none
+  wscodec::allocator hook{this, reallocate, release};
+
+  static void* reallocate(void* context, void* memory, std::size_t old_size, std::size_t new_size) {
+    auto& self = *static_cast<counted_memory*>(context);
+    if (++self.calls == self.failing) return nullptr;
+    REQUIRE(self.live >= old_size);
+    self.live = self.live - old_size + new_size;
+    return std::realloc(memory, new_size);
+  }
+  static void release(void* context, void* memory, std::size_t size) {
+    auto& self = *static_cast<counted_memory*>(context);
+    REQUIRE(self.live >= size);
+    self.live -= size;
+    std::free(memory);
+  }
 };
 
 }  // namespace fuzz

@@ -225,32 +225,10 @@ outcome run_connection(const setting& s, std::string_view input, split how, bool
 
 // ---- the session ----
 
-// Counts what is allocated, and can fail at one allocation.
-struct counted_memory {
-  std::size_t live = 0;
-  std::size_t calls = 0;
-  std::size_t failing = 0;  // which call fails, counted from 1; 0 for none
-  ws::allocator hook{this, reallocate, release};
-
-  static void* reallocate(void* context, void* memory, std::size_t old_size, std::size_t new_size) {
-    auto& self = *static_cast<counted_memory*>(context);
-    if (++self.calls == self.failing) return nullptr;
-    REQUIRE(self.live >= old_size);
-    self.live = self.live - old_size + new_size;
-    return std::realloc(memory, new_size);
-  }
-  static void release(void* context, void* memory, std::size_t size) {
-    auto& self = *static_cast<counted_memory*>(context);
-    REQUIRE(self.live >= size);
-    self.live -= size;
-    std::free(memory);
-  }
-};
-
 outcome run_session(const setting& s, std::string_view input, split how, bool prepared, std::size_t failing = 0) {
   outcome o;
   fuzz::splits pieces{how, s.seed};
-  counted_memory memory;
+  fuzz::counted_memory memory;
   memory.failing = failing;
   {
     ws::session session = s.open ? ws::session{ws::role::server, s.agreed, s.options, nullptr, &memory.hook}

@@ -1,0 +1,164 @@
+// Arbitrary bytes as compressed messages, for a session of either role and for the inflating reader, whole and in pieces:
+// the same messages and the same verdict, never more than the limit, and memory in proportion.
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+#include <wscodec.hpp>
+#include <wscodec/zlib.hpp>
+
+#include "fuzz.hpp"
+
+namespace ws = wscodec;
+using split = fuzz::splits::how;
+
+namespace {
+
+// The first bytes of an input choose this.
+struct setting {
+  ws::role self = ws::role::server;
+  ws::opcode op = ws::opcode::binary;
+  ws::deflate_options deflate{.engine = &ws::zlib_engine};
+  ws::deflate_agreement agreed;
+  ws::extension_hook hook;
+  ws::options options;
+  std::uint32_t seed = 0;
+
+  explicit setting(fuzz::choices& input) : hook(ws::permessage_deflate(deflate)) {
+    const unsigned a = input.byte(), b = input.byte();
+    seed = static_cast<std::uint32_t>(input.byte()) * 2654435761U;
+    if ((a & 1U) != 0) self = ws::role::client;
+    if ((a & 2U) != 0) op = ws::opcode::text;
+    agreed.server_no_context_takeover = agreed.client_no_context_takeover = (a & 4U) != 0;
+    agreed.server_max_window_bits = agreed.client_max_window_bits = static_cast<std::uint8_t>(8 + (a >> 4U) % 8);
+    options.extension = &hook;
+    options.max_message = (a & 8U) != 0 ? b * 16U : 1U << 20U;
+  }
+  setting(const setting&) = delete;
+  setting& operator=(const setting&) = delete;
+};
+
+// The messages: before each are two bytes that say its size.
+std::vector<std::string_view> messages_of(std::string_view input) {
+  std::vector<std::string_view> found;
+  while (input.size() >= 2) {
+    const std::size_t wanted = ws::detail::load_big<std::uint16_t>(input.data());
+    input.remove_prefix(2);
+    found.push_back(input.substr(0, wanted));
+    input.remove_prefix(found.back().size());
+  }
+  return found;
+}
+
+void add(std::string& log, std::string_view message) { log.append(std::to_string(message.size())).append(" ").append(message).append("\n"); }
+void add(std::string& log, ws::error why) { log.append(ws::explain(why).name).append("\n"); }
+
+std::string run_session(const setting& s, const std::vector<std::string_view>& messages, split how, std::size_t failing = 0) {
+  std::string wire;
+  for (const std::string_view message : messages) {
+    char head[ws::max_frame_head];
+    const bool masked = s.self == ws::role::server;
+    const std::uint32_t key = masked ? 0x31323334U : 0U;
+    wire.append(head, ws::write_frame_head(head, {.fin = true, .rsv1 = true, .opcode = s.op, .masked = masked,
+                                                  .masking_key = key, .length = message.size()}));
+    const std::size_t at = wire.size();
+    wire.append(message);
+    ws::mask(wire.data() + at, message.size(), key);
+  }
+  std::string log;
+  fuzz::counted_memory memory;
+  memory.failing = failing;
+  {
+    ws::session session{s.self, {&s.hook, s.agreed.number()}, s.options, nullptr, &memory.hook};
+    fuzz::splits pieces{how, s.seed};
+    std::size_t given = 0;
+    for (std::size_t at = 0; at < wire.size();) {
+      const std::size_t n = pieces.next(wire.size() - at);
+      const auto piece = std::make_unique<char[]>(n);
+      std::memcpy(piece.get(), wire.data() + at, n);
+      at += n;
+      std::span<char> bytes{piece.get(), n};
+      while (const ws::event ev = session.next(bytes)) {
+        REQUIRE(ev.type == ws::event_type::message || ev.type == ws::event_type::failed);
+        if (ev.type == ws::event_type::message) {
+          REQUIRE(ev.payload.size() <= s.options.max_message);
+          add(log, ev.payload);
+          if (ev.payload.size() > given) given = ev.payload.size();
+        } else {
+          add(log, ev.why());
+        }
+        session.consume(session.output().size());
+      }
+      // The inflater itself has 8 KiB and its window; an inflated message has at most twice its size, or its limit.
+      REQUIRE(memory.live <= 56 * 1024 + s.options.max_message + 2 * given);
+    }
+    session.release();
+  }
+  REQUIRE(memory.live == 0);
+  return log;
+}
+
+std::string run_reader(const setting& s, const std::vector<std::string_view>& messages, split how, split room) {
+  std::string log;
+  fuzz::counted_memory memory;
+  {
+    ws::inflating_reader reader{s.deflate, s.agreed.number(), s.self == ws::role::client, s.options.max_message, &memory.hook};
+    fuzz::splits pieces{how, s.seed};
+    fuzz::splits rooms{room, s.seed + 1};
+    for (const std::string_view message : messages) {
+      std::string inflated;
+      ws::inflated_piece got;
+      std::size_t at = 0;
+      do {
+        const std::size_t n = message.empty() ? 0 : pieces.next(message.size() - at);
+        const std::string piece{message.substr(at, n)};
+        at += n;
+        reader.feed(s.op == ws::opcode::text, piece, at == message.size());
+        for (;;) {
+          const std::size_t size = rooms.next(20000);
+          const auto to = std::make_unique<char[]>(size);
+          got = reader.next({to.get(), size});
+          if (!got) break;
+          if (got.type == ws::inflated_piece::kind::failed) {
+            add(log, got.why);
+            REQUIRE(!reader.next({to.get(), size}));
+            return log;
+          }
+          inflated.append(got.payload);
+          REQUIRE(inflated.size() <= s.options.max_message);
+          if (got.last) break;
+        }
+      } while (at != message.size());
+      REQUIRE(got.last);
+      add(log, inflated);
+      REQUIRE(memory.live <= 56 * 1024);
+    }
+  }
+  REQUIRE(memory.live == 0);
+  return log;
+}
+
+void require_same(const std::string& a, const std::string& b) {
+  if (a != b) std::fprintf(stderr, "---- one run:\n%s---- the other:\n%s", a.c_str(), b.c_str());
+  REQUIRE(a == b);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fuzz::choices input{data, size};
+  const setting s{input};
+  const std::vector<std::string_view> messages = messages_of(input.rest());
+  const std::string whole = run_session(s, messages, split::whole);
+  for (const split how : {split::bytes, split::random}) require_same(whole, run_session(s, messages, how));
+  // The session says more where a message is too big before it is inflated: the reader never sees its frames' heads.
+  if (whole.find("message_too_big") == whole.npos) {
+    require_same(whole, run_reader(s, messages, split::whole, split::whole));
+    require_same(whole, run_reader(s, messages, split::random, split::bytes));
+    require_same(whole, run_reader(s, messages, split::bytes, split::random));
+  }
+  for (std::size_t failing = 1; failing <= 4; ++failing) (void)run_session(s, messages, split::random, failing);
+  return 0;
+}
