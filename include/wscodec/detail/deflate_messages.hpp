@@ -34,7 +34,6 @@ struct deflate_state {
   std::uint8_t tail = 0;          // bytes of the message tail that were fed, or stand behind the message already
   bool in_message = false;        // between the first and the last compressed byte received
   bool out_message = false;       // between the first and the last piece of a streamed message
-  bool any = false;               // the message has payload
   bool after_final = false;       // its bytes so far end with a final block
   bool text = false;
   bool compressor_used = false;   // since it was opened or reset
@@ -164,7 +163,6 @@ inline bool begin_inflating(deflate_state& d, bool text) noexcept {
   d.inflater_used = true;
   d.in_message = true;
   d.text = text;
-  d.any = false;
   d.after_final = false;
   d.size = 0;
   d.utf8 = 0;
@@ -186,12 +184,10 @@ WSCODEC_INLINE deflate_status inflate_blocks(deflate_state& d, std::string_view&
   }
 }
 
-/// Inflates, and feeds the tail after the last byte (D01), unless the message ends with a final block (D04).
+/// Inflates, and feeds the tail after the last byte (D01), unless the message ends with a final block (D04). The tail by
+/// itself is no whole block, so a message without any payload is corrupt (D03).
 WSCODEC_INLINE deflate_status inflate_with_tail(deflate_state& d, std::string_view& in, bool last, output& out,
                                         std::uint64_t most) noexcept {
-  if (!in.empty()) d.any = true;
-  // RFC 7692 7.2.3.6: even an empty message has a byte (D03).
-  if (last && !d.any) return deflate_status::corrupt;
   deflate_status status = inflate_blocks(d, in, out);
   if (status != deflate_status::done || !last) return status;
   if (d.tail == 0 && d.after_final) d.tail = sizeof deflate_tail;
