@@ -199,6 +199,8 @@ contestant_ptr websocketpp_accepts(const workload&);
 // deflate.cpp: windows of 15 bits, level 6, memory level 8, with takeover.
 contestant_ptr zlib_compresses(const workload&);
 contestant_ptr session_compresses(const workload&);
+contestant_ptr zlib_echoes(const workload&);  // inflates, and compresses the answer
+contestant_ptr session_echoes(const workload&);
 contestant_ptr zlib_inflates(const workload&, bool takeover);
 contestant_ptr session_inflates(const workload&, bool takeover);
 contestant_ptr session_inflates_by_libdeflate(const workload&);  // without takeover

@@ -318,6 +318,13 @@ void deflate_rows() {
       all.push_back({"session", session_compresses(w)});
       measure("permessage-deflate", compressing, w, std::move(all), {{"session", reach, 1.01}});
     }
+    if (const std::string echoing = size_name(payload) + ", both"; wanted("permessage-deflate", echoing)) {
+      const workload small = compressed(w, true);
+      std::vector<entry> all;
+      all.push_back({"limit: zlib", zlib_echoes(small)});
+      all.push_back({"session", session_echoes(small)});
+      measure("permessage-deflate", echoing, small, std::move(all), {{"session", reach, 1.01}});
+    }
     for (const bool takeover : {true, false}) {
       const std::string name = inflating + (takeover ? "" : ", no takeover");
       if (!wanted("permessage-deflate", name)) continue;
