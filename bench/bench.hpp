@@ -210,6 +210,10 @@ workload compressed(workload w, bool takeover);
 // sessions.cpp: a pass gives the wire's one frame, `messages` times, to a session at random.
 contestant_ptr crowd_of_sessions(const workload& w, std::size_t count, double& bytes_each);
 
+// sessions.cpp: a pass sends the workload's first payload to as many sessions as it has messages.
+contestant_ptr broadcast_one_by_one(const workload&, bool compressed);
+contestant_ptr broadcast_prepared(const workload&, bool compressed);
+
 // Bytes of an open, idle connection: of the object, and of heap behind it.
 struct idle_memory {
   std::string name;

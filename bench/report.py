@@ -143,11 +143,20 @@ def handshake_table(rows):
     return table(['opening handshake, request of 626 B', 'ns'], [[e['name'], number(e['ns'])] for e in members[0]['entries']]) + ['']
 
 
+def broadcast_table(rows):
+    members = groups(rows).get('broadcast to 10,000 sessions', [])
+    if not members:
+        return []
+    head = ['broadcast to 10,000 sessions, ns a receiver'] + [row['name'] for row in members]
+    body = [[e['name']] + [number(row['entries'][i]['ns']) for row in members] for i, e in enumerate(members[0]['entries'])]
+    return table(head, body) + ['']
+
+
 def allocation_table(rows):
     seen = {}
     for row in rows:
         for e in row.get('entries', []):
-            if not e['name'].startswith(('limit', 'copy')) and not row['group'].startswith(('growth', 'opening')):
+            if not e['name'].startswith(('limit', 'copy')) and not row['group'].startswith(('growth', 'opening', 'broadcast')):
                 seen.setdefault(e['name'], []).append(e['allocations'])
     if not seen:
         return []
@@ -320,7 +329,7 @@ def main(folder):
             machine = file.read().strip()
     lines = [machine, '', '## What we want', ''] + target_table(by_flavour) + ['', '## Where a peer is faster', ''] + peer_table(by_flavour)
     for flavour, rows in by_flavour.items():
-        lines += ['', f'## {flavour}: multiples of the limit', ''] + multiples_table(rows) + handshake_table(rows)
+        lines += ['', f'## {flavour}: multiples of the limit', ''] + multiples_table(rows) + handshake_table(rows) + broadcast_table(rows)
     rows = next(iter(by_flavour.values()), [])
     lines += ['## Memory', ''] + idle_table(rows) + allocation_table(rows)
     lines += ['## How cost grows', ''] + growth_tables(rows)

@@ -1,8 +1,10 @@
-// Very many sessions in one process: bytes for each, and the time of a message to one of them at random.
+// Very many sessions in one process: bytes for each, the time of a message to one of them at random, and broadcasts.
 #include <wscodec.hpp>
+#include <wscodec/zlib.hpp>
 
 #include <cstdlib>
 #include <new>
+#include <vector>
 
 #include "bench.hpp"
 
@@ -53,7 +55,61 @@ class crowd : public contestant_of<crowd> {
   noise any_{7};
 };
 
+/// A message to every session, and then what each has to write: without takeover, so that all share one compressor.
+template <bool prepared>
+class broadcast : public contestant_of<broadcast<prepared>> {
+ public:
+  broadcast(const workload& w, bool compressed) : w_(w) {
+    if (compressed) opt_.extension = &hook_;
+    const ws::negotiated agreed{&hook_, compressed ? ws::deflate_agreement{.server_no_context_takeover = true}.number() : 0U};
+    for (std::size_t i = 0; i < w.messages; ++i) sessions_.emplace_back(ws::role::server, agreed, opt_);
+  }
+
+  template <class Sink>
+  void run(Sink& to) {
+    const auto op = static_cast<ws::opcode>(w_.opcode);
+    const std::string& payload = w_.payloads.front();
+    if constexpr (prepared) {
+      const ws::prepared_message message{op, payload};
+      for (ws::session& each : sessions_)
+        if (each.send(message) != ws::error::none) give_up("session", "cannot send");
+    } else {
+      for (ws::session& each : sessions_)
+        if (each.send(op, payload) != ws::error::none) give_up("session", "cannot send");
+    }
+    for (ws::session& each : sessions_) {
+      ws::slice slices[4];
+      const std::size_t n = each.output(slices);
+      std::size_t size = 0;
+      for (std::size_t i = 0; i < n; ++i) {
+        if constexpr (std::is_same_v<Sink, delivery>)
+          std::memcpy(send_buffer + size, slices[i].data, slices[i].size);
+        else
+          to.piece(slices[i].data, slices[i].size);
+        size += slices[i].size;
+      }
+      if constexpr (std::is_same_v<Sink, delivery>) {
+        if (!read_frames(send_buffer, size, false, to)) give_up("session", "sent no frame");
+      } else {
+        to.end(w_.opcode);
+      }
+      each.consume(size);
+    }
+  }
+
+ private:
+  const workload& w_;
+  ws::deflate_pool pool_{ws::zlib_engine};
+  ws::deflate_options deflate_{.engine = &ws::zlib_engine, .pool = &pool_};
+  ws::extension_hook hook_ = ws::permessage_deflate(deflate_);
+  ws::options opt_;
+  std::vector<ws::session> sessions_;
+};
+
 }  // namespace
+
+contestant_ptr broadcast_one_by_one(const workload& w, bool compressed) { return std::make_unique<broadcast<false>>(w, compressed); }
+contestant_ptr broadcast_prepared(const workload& w, bool compressed) { return std::make_unique<broadcast<true>>(w, compressed); }
 
 contestant_ptr crowd_of_sessions(const workload& w, std::size_t count, double& bytes_each) {
   auto made = std::make_unique<crowd>(w, count);
