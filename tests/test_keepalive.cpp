@@ -252,7 +252,7 @@ TEST_CASE("T01 bytes that trickle in do not prolong the handshake", "[keepalive]
   CHECK(t.tick(0) == "");
   const std::string_view request = "GET / HTTP/1.1\r\nHost: example.org\r\nX: ";
   for (std::uint64_t now = 1; now < 100; ++now) {
-    t.read(now <= request.size() ? request.substr(now - 1, 1) : "x");
+    t.read(now <= request.size() ? request.substr(static_cast<std::size_t>(now - 1), 1) : "x");
     CHECK(t.tick(now) == "");
   }
   CHECK(t.tick(100) == "failed handshake_timeout");

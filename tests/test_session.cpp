@@ -394,7 +394,8 @@ TEST_CASE("F04 a declared length is never the size of an allocation (session)", 
             const std::string bytes = wire::head(other(self), first, declared) + 
                                       (self == ws::role::server ? wire::masked(std::string(5000, 'a'), wire::rfc_key) : std::string(5000, 'a'));
             prepared ? s.read_prepared(bytes, 1000) : s.read(bytes);
-            CHECK(s.events() == "");
+            // What the address space cannot hold is over every limit.
+            CHECK(s.events() == (declared > ~std::size_t{0} / 2 ? "failed message_too_big @0\n" : ""));
             CHECK(memory.bytes <= 2 * bytes.size() + 2 * 1024 + 256);
             CHECK(memory.largest <= 2 * bytes.size());
           }

@@ -27,6 +27,7 @@ struct generator {
     state = state * 6364136223846793005U + 1442695040888963407U;
     return below == 0 ? 0 : (state >> 33) % below;
   }
+  std::size_t size(std::size_t most) { return 1 + static_cast<std::size_t>((*this)(most)); }
   bool one_in(std::uint64_t n) { return (*this)(n) == 0; }
 };
 
@@ -215,15 +216,15 @@ class link {
     if (e.dropped) return false;
     bool busy = false;
     e.s.happened(e.s.session.tick(now));
-    if (const std::string bytes = in.read(now, 1 + random(largest_part)); !bytes.empty()) {
+    if (const std::string bytes = in.read(now, random.size(largest_part)); !bytes.empty()) {
       busy = true;
       if (random.one_in(2)) e.s.read(bytes);
-      else e.s.read_prepared(bytes, 1 + random(2 * largest_part));
+      else e.s.read_prepared(bytes, random.size(2 * largest_part));
     } else if (!e.saw_end && in.at_end(now)) {
       busy = e.saw_end = true;
       e.s.eof();
     }
-    if (const std::string bytes = e.s.take(1 + random(largest_part)); !bytes.empty()) {
+    if (const std::string bytes = e.s.take(random.size(largest_part)); !bytes.empty()) {
       busy = true;
       e.sent += bytes;
       e.out.write(bytes, now + random(largest_delay));
