@@ -5,3 +5,4 @@
 #include "wscodec/connection.hpp"
 #include "wscodec/inflating_reader.hpp"
 #include "wscodec/session.hpp"
+#include "wscodec/websocket.hpp"
