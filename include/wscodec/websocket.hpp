@@ -291,8 +291,8 @@ inline void websocket_consume(websocket_state& w, std::size_t n) noexcept {
 
 inline error websocket_close(websocket_state& w, close_code code, std::string_view reason) noexcept {
   const auto number = static_cast<unsigned>(code);
-  if (code == close_code::none && !reason.empty()) code = close_code::normal;
-  else if (number != 0 && number != 1000 && (number < 3000 || number > 4999)) return error::sent_close_code_invalid;
+  const bool none = code == close_code::none && reason.empty();
+  if (!none && number != 1000 && (number < 3000 || number > 4999)) return error::sent_close_code_invalid;
   if (reason.size() > sizeof w.peer_reason || !is_utf8(reason)) return error::close_reason_too_long;
   error why = error::none;
   if (w.state == ready_state::connecting) (void)w.link.fail(error::refused_by_caller);
@@ -338,8 +338,8 @@ class websocket : detail::websocket_state {
   WSCODEC_INLINE error send(std::string_view data, opcode as = opcode::text) noexcept {
     return detail::websocket_send(*this, data, as);
   }
-  /// Without a code the Close has none; a reason alone goes with 1000. Errors: sent_close_code_invalid,
-  /// close_reason_too_long (W05), out_of_memory, no_entropy.
+  /// Without a code the Close has none, and may have no reason. Errors: sent_close_code_invalid, close_reason_too_long
+  /// (W05), out_of_memory, no_entropy.
   WSCODEC_INLINE error close(close_code code = close_code::none, std::string_view reason = {}) noexcept {
     return detail::websocket_close(*this, code, reason);
   }
