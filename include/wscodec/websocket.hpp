@@ -358,6 +358,8 @@ class websocket : detail::websocket_state {
   WSCODEC_INLINE error ping() noexcept { return link.ping(); }
   WSCODEC_INLINE error pong(std::string_view payload) noexcept { return link.pong(payload); }
   [[nodiscard]] WSCODEC_INLINE std::uint64_t round_trip_time() const noexcept { return link.round_trip_time(); }
+  WSCODEC_INLINE bool take_round_trip(round_trip_statistics& to) noexcept { return link.take_round_trip(to); }
+  WSCODEC_INLINE void set_jitter(std::uint32_t random) noexcept { link.set_jitter(random); }
   /// Holds back messages until `resume`, which gives them. Stop reading from the transport meanwhile: what `receive` is
   /// given is kept in memory, and pings in it wait for their answer.
   WSCODEC_INLINE void pause() noexcept { paused = true; }
