@@ -47,6 +47,7 @@
 #include "options.hpp"
 #include "session.hpp"
 #include "uri.hpp"
+#include "utf8.hpp"
 
 WSCODEC_TYPES_BEGIN
 
@@ -84,9 +85,7 @@ class callback {
     ::new (static_cast<void*>(memory_)) F(f);
   }
   WSCODEC_INLINE callback(std::nullptr_t) noexcept {}
-  WSCODEC_INLINE void operator()(Arguments... arguments) {
-    if (call_ != nullptr) call_(memory_, arguments...);
-  }
+  WSCODEC_INLINE void operator()(Arguments... arguments) { call_ != nullptr ? call_(memory_, arguments...) : void(); }
 
  private:
   void (*call_)(void*, Arguments...) = nullptr;
@@ -99,7 +98,7 @@ struct websocket_state {
   WSCODEC_INLINE websocket_state(const options& o, masking_keys* keys, const allocator* from) noexcept
       : opt{o}, link{role::client, opt, keys, from}, memory{from} {
     opt.require_subprotocol = true;  // W09
-    opt.auto_close_reply = true;
+    opt.auto_close_reply = opt.auto_pong = true;
   }
 
   callback<> on_open;
@@ -133,30 +132,23 @@ WSCODEC_TYPES_END
 
 WSCODEC_DETAIL_BEGIN
 
-/// Keeps bytes for a later turn.
+/// Keeps bytes for a later turn. Without memory for them the connection fails (W12).
 inline void keep_for_later(websocket_state& w, std::span<char>& bytes) noexcept {
   while (!bytes.empty()) {
     const std::span<char> to = w.link.prepare(bytes.size());
     if (to.empty()) (void)w.link.fail(error::out_of_memory);
-    const std::size_t n = to.empty() ? bytes.size() : bytes.size() < to.size() ? bytes.size() : to.size();
-    if (!to.empty()) copy_bytes(to.data(), bytes.data(), n);
-    w.link.commit(to.empty() ? 0 : n);
-    bytes = bytes.subspan(n);
+    const std::size_t n = bytes.size() < to.size() ? bytes.size() : to.size();
+    copy_bytes(to.data(), bytes.data(), n);
+    w.link.commit(n);
+    bytes = to.empty() ? to : bytes.subspan(n);
   }
 }
 
 /// Whether the close event is due.
 inline bool is_over(const websocket_state& w) noexcept {
-  switch (w.link.state()) {
-    case close_state::open:
-    case close_state::closing:
-    case close_state::replying: return false;
-    case close_state::closed: return w.ended || w.link.wants() == transport::drop;  // W07: the server ends the transport
-    case close_state::failing:
-    case close_state::failed:
-    case close_state::lost: return true;
-  }
-  return true;
+  const close_state how = w.link.state();
+  if (how == close_state::closed) return w.ended || w.link.wants() == transport::drop;  // W07: the server ends the transport
+  return !reads(how) && how != close_state::replying;
 }
 
 /// A copy is called: the callback may assign another, or destroy the object.
@@ -291,8 +283,7 @@ inline void websocket_consume(websocket_state& w, std::size_t n) noexcept {
 
 inline error websocket_close(websocket_state& w, close_code code, std::string_view reason) noexcept {
   const auto number = static_cast<unsigned>(code);
-  const bool none = code == close_code::none && reason.empty();
-  if (!none && number != 1000 && (number < 3000 || number > 4999)) return error::sent_close_code_invalid;
+  if (number != 1000 && (number < 3000 || number > 4999) && (number != 0 || !reason.empty())) return error::sent_close_code_invalid;
   if (reason.size() > sizeof w.peer_reason || !is_utf8(reason)) return error::close_reason_too_long;
   error why = error::none;
   if (w.state == ready_state::connecting) (void)w.link.fail(error::refused_by_caller);
@@ -307,8 +298,7 @@ WSCODEC_DETAIL_END
 WSCODEC_TYPES_BEGIN
 
 /// A client as in a browser; see the top of this file. Keeps copies of the options, but what they refer to (subprotocols,
-/// extension), the keys and the allocator must outlive it. Neither copied nor moved. For one connection only: to connect
-/// again, make another.
+/// extension), the keys and the allocator must outlive it. It stays where it is; to connect again, make another.
 class websocket : detail::websocket_state {
  public:
   WSCODEC_INLINE explicit websocket(const options& chosen, masking_keys* keys, const allocator* from = nullptr) noexcept
