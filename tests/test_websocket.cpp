@@ -636,6 +636,24 @@ TEST_CASE("W10 what a callback feeds is read after it, in order; so is the end",
   }
 }
 
+TEST_CASE("W10 what a callback feeds before it pauses stays behind what had arrived", "[websocket][W10][W11]") {
+  for (const bool prepared : {false, true}) {
+    page p;
+    p.at_message = [&](std::string_view data) {
+      if (data != "a") return;
+      if (prepared) p.read_prepared(frame(0x81, "c"));
+      else p.read(frame(0x81, "c"));
+      p.socket->pause();
+    };
+    p.open();
+    p.read(frame(0x81, "a") + frame(0x81, "b"));
+    p.read(frame(0x81, "d"));
+    CHECK(p.events() == "text \"a\" @1\n");
+    p.socket->resume();
+    CHECK(p.events() == "text \"b\" @1\ntext \"c\" @1\ntext \"d\" @1\n");
+  }
+}
+
 TEST_CASE("W10 a callback may take another's place, and its own", "[websocket][W10]") {
   page p;
   p.open();
