@@ -4,4 +4,6 @@
 
 #include "wscodec/connection.hpp"
 #include "wscodec/inflating_reader.hpp"
+#include "wscodec/reconnect.hpp"
 #include "wscodec/session.hpp"
+#include "wscodec/websocket.hpp"

@@ -1,7 +1,9 @@
 #include <wscodec/keepalive.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <memory>
 #include <string>
@@ -803,4 +805,112 @@ TEST_CASE("who ticks only at next_deadline misses nothing", "[keepalive][T01][T0
     CHECK(asked == every);
   }
   CHECK(good);
+}
+
+TEST_CASE("T03 with jitter each ping comes earlier by a random part of it, and never later", "[keepalive][T03]") {
+  for (const auto& [interval, jitter] : {std::pair{30 * s, 10 * s}, {30 * s, 30 * s}, {30 * s, 90 * s}, {1 * us, 1 * us}, {20'000 * s, 10'000 * s}}) {
+    INFO(interval << " less " << jitter);
+    ws::options opt = all_off();
+    opt.ping_interval = interval;
+    opt.ping_jitter = jitter;
+    std::uint64_t least = never, most = 0, sum = 0;
+    ws::keepalive k;
+    k.random = 1;  // the first ping's part is next to nothing
+    ws::activity a{.open = true};
+    std::uint64_t last = 77;
+    CHECK(ws::tick(k, last, a, opt) == due::nothing);
+    for (int i = 0; i < 1000; ++i) {
+      const std::uint64_t at = ws::next_deadline(k, a, opt);
+      CHECK(ws::tick(k, at - 1, a, opt) == due::nothing);
+      CHECK(ws::next_deadline(k, a, opt) == at);  // the same until it has come
+      CHECK(ws::tick(k, at, a, opt) == due::ping);
+      k.sent_at = at;
+      ++a.sent;
+      least = std::min(least, at - last);
+      most = std::max(most, at - last);
+      sum += at - last;
+      last = at;
+    }
+    CHECK(most <= interval);
+    CHECK(least >= 1);
+    if (jitter >= interval) continue;
+    CHECK(least >= interval - jitter);
+    // All of the range is used, evenly.
+    CHECK(least < interval - jitter + jitter / 50);
+    CHECK(most > interval - jitter / 50);
+    CHECK(sum / 1000 > interval - jitter / 2 - jitter / 20);
+    CHECK(sum / 1000 < interval - jitter / 2 + jitter / 20);
+  }
+}
+
+TEST_CASE("T03 no random number, no jitter; and none without the option", "[keepalive][T03]") {
+  ws::options opt = all_off();
+  opt.ping_interval = 30 * s;
+  opt.ping_jitter = 10 * s;
+  for (const bool seeded : {false, true}) {
+    ws::keepalive k;
+    k.random = seeded ? 0x80000000U : 0;
+    if (seeded) opt.ping_jitter = 0;
+    const ws::activity a{.open = true};
+    for (std::uint64_t now = 0; now < 10 * 30 * s; now += 30 * s) {
+      k.sent_at = now;
+      CHECK(ws::tick(k, now, a, opt) == due::nothing);
+      CHECK(ws::next_deadline(k, a, opt) == now + 30 * s);
+      CHECK(ws::tick(k, now + 30 * s, a, opt) == due::ping);
+    }
+  }
+}
+
+TEST_CASE("T03 a thousand sessions that open at once do not ping at once", "[keepalive][T03]") {
+  ws::options opt;
+  opt.ping_interval = 30 * s;
+  opt.ping_jitter = 10 * s;
+  std::uint64_t pings_in[31] = {};
+  sim::generator random;
+  for (int i = 0; i < 1000; ++i) {
+    timed t{ws::role::server, opt};
+    t.session.set_jitter(static_cast<std::uint32_t>(1 + 2 * random(0x7FFFFFFFU)));
+    CHECK(t.tick(0) == "");
+    ++pings_in[t.deadline() / s];
+  }
+  for (std::uint64_t at = 0; at <= 30; ++at) CHECK((at < 20 ? pings_in[at] == 0 : at == 30 || (pings_in[at] > 60 && pings_in[at] < 140)));
+}
+
+TEST_CASE("round trips are smoothed as RFC 6298 says", "[keepalive]") {
+  constexpr auto after = [](std::initializer_list<std::uint32_t> times) {
+    ws::round_trip_statistics stats;
+    for (const std::uint32_t time : times) ws::add_round_trip(stats, time);
+    return stats;
+  };
+  static_assert(after({}).count == 0);
+  constexpr ws::round_trip_statistics one = after({800}), two = after({800, 1600}), three = after({800, 1600, 100});
+  STATIC_REQUIRE((one.last == 800 && one.least == 800 && one.smoothed == 800 && one.deviation == 400 && one.count == 1));
+  // 3/4 * 400 + 1/4 * |800 - 1600|; 7/8 * 800 + 1/8 * 1600
+  STATIC_REQUIRE((two.last == 1600 && two.least == 800 && two.smoothed == 900 && two.deviation == 500 && two.count == 2));
+  STATIC_REQUIRE((three.last == 100 && three.least == 100 && three.smoothed == 800 && three.deviation == 575));
+  ws::round_trip_statistics same;
+  for (int i = 0; i < 200; ++i) ws::add_round_trip(same, 0xFFFFFFFFU);
+  CHECK((same.smoothed == 0xFFFFFFFFU && same.deviation < 4 && same.least == 0xFFFFFFFFU));
+  for (int i = 0; i < 200; ++i) ws::add_round_trip(same, 0);
+  CHECK((same.smoothed < 8 && same.least == 0 && same.last == 0 && same.count == 400));
+}
+
+TEST_CASE("a session's round trips are taken once each; a pong nobody asked for is none", "[keepalive][F20]") {
+  const ws::options opt;
+  timed t{ws::role::server, opt};
+  ws::round_trip_statistics stats;
+  CHECK(t.tick(100) == "");
+  CHECK(!t.session.take_round_trip(stats));
+  const std::string_view pongs[] = {{"\0\0\0\1", 4}, {"\0\0\0\2", 4}};
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    CHECK(t.session.ping() == ws::error::none);
+    t.read(frame(ws::role::client, 0x8A, "unasked"));
+    CHECK(!t.session.take_round_trip(stats));
+    CHECK(t.tick(1000 * (i + 1)) == "");
+    t.read(frame(ws::role::client, 0x8A, pongs[i]));
+    CHECK(t.session.take_round_trip(stats));
+    CHECK(!t.session.take_round_trip(stats));
+    CHECK(stats.count == i + 1);
+  }
+  CHECK((stats.last == 1000 && stats.least == 900 && stats.smoothed == 912));
 }

@@ -35,6 +35,7 @@ TEST_CASE("the deadlines are those of the rule table", "[options][T01][T02][T03]
   STATIC_REQUIRE(defaults.handshake_timeout == 10 * second);  // T01
   STATIC_REQUIRE(defaults.close_timeout == 5 * second);       // T02
   STATIC_REQUIRE(defaults.ping_interval == 0);                // T03: off
+  STATIC_REQUIRE(defaults.ping_jitter == 0);                  // T03: off
   STATIC_REQUIRE(defaults.pong_timeout == 20 * second);       // T04
   STATIC_REQUIRE(defaults.idle_timeout == 0);                 // T05: off
   STATIC_REQUIRE(defaults.write_timeout == 30 * second);      // T07

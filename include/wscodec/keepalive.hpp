@@ -38,13 +38,24 @@ struct keepalive {
   std::uint32_t ping_lag = 0;        ///< by how much `pinged_at` is later than the tick before the ping
   std::uint32_t seen_received = 0;   ///< counters at the last look, enough to see a change
   std::uint32_t seen_sent = 0;
-  bool started = false;
-  bool was_handshaking = false;
-  bool was_ending = false;
-  bool was_waiting = false;          ///< output waited
-  bool was_pinged = false;
-  bool out = false;                  ///< all that was to be sent before the end was taken
-  bool pinged = false;               ///< a ping of ours is unanswered since `pinged_at`
+  std::uint32_t random = 0;          ///< of the caller, for `ping_jitter`; another one after each ping; 0: no jitter
+  bool started : 1 = false;
+  bool was_handshaking : 1 = false;
+  bool was_ending : 1 = false;
+  bool was_waiting : 1 = false;      ///< output waited
+  bool was_pinged : 1 = false;
+  bool out : 1 = false;              ///< all that was to be sent before the end was taken
+  bool pinged : 1 = false;           ///< a ping of ours is unanswered since `pinged_at`
+  bool measured : 1 = false;         ///< `round_trip` was not taken into statistics yet
+};
+
+/// What a caller may gather of round trips, in microseconds; as RFC 6298 2 smooths them.
+struct round_trip_statistics {
+  std::uint32_t last = 0;
+  std::uint32_t least = 0xFFFFFFFF;
+  std::uint32_t smoothed = 0;
+  std::uint32_t deviation = 0;
+  std::uint32_t count = 0;
 };
 
 WSCODEC_TYPES_END
@@ -69,6 +80,7 @@ constexpr void ping_sent(keepalive& k) noexcept {
 }
 constexpr void ping_answered(keepalive& k) noexcept {
   k.pinged = false;
+  k.measured = true;
   k.round_trip = to_32_bits(k.now - k.pinged_at + k.ping_lag);
 }
 
@@ -96,6 +108,20 @@ constexpr void observe(keepalive& k, const activity& a) noexcept {
   k.was_pinged = k.pinged;
 }
 
+/// The silence before a ping: `ping_interval`, less a random part of `ping_jitter`.
+constexpr std::uint64_t ping_interval(const keepalive& k, const options& opt) noexcept {
+  if (opt.ping_interval == 0) return 0;
+  const std::uint64_t most = opt.ping_jitter < opt.ping_interval ? opt.ping_jitter : opt.ping_interval - 1;
+  return opt.ping_interval - (most >> 32) * k.random - ((most & 0xFFFFFFFFU) * k.random >> 32);
+}
+
+/// Xorshift: goes through all numbers but 0, which stays.
+constexpr std::uint32_t next_random(std::uint32_t x) noexcept {
+  x ^= x << 13;
+  x ^= x >> 17;
+  return x ^ x << 5;
+}
+
 /// When each deadline falls due, the earliest first in importance.
 constexpr std::uint64_t deadline(const keepalive& k, const activity& a, const options& opt, due what) noexcept {
   const std::uint64_t last = k.received_at > k.sent_at ? k.received_at : k.sent_at;
@@ -106,7 +132,7 @@ constexpr std::uint64_t deadline(const keepalive& k, const activity& a, const op
     case due::pong_timeout: return a.open && k.pinged ? later(k.pinged_at, opt.pong_timeout) : never;
     case due::idle_timeout: return a.open ? later(k.received_at, opt.idle_timeout) : never;
     // Where no pong is waited for, pings go on without one.
-    case due::ping: return a.open && (!k.pinged || opt.pong_timeout == 0) ? later(last, opt.ping_interval) : never;
+    case due::ping: return a.open && (!k.pinged || opt.pong_timeout == 0) ? later(last, ping_interval(k, opt)) : never;
     case due::nothing: break;
   }
   return never;
@@ -128,8 +154,34 @@ WSCODEC_FUNCTIONS_BEGIN
   if (now > k.now) k.now = now;
   detail::observe(k, a);
   for (const due what : detail::all_dues)
-    if (const std::uint64_t at = detail::deadline(k, a, opt, what); at <= k.now && at != never) return what;
+    if (const std::uint64_t at = detail::deadline(k, a, opt, what); at <= k.now && at != never) {
+      if (what == due::ping) k.random = detail::next_random(k.random);
+      return what;
+    }
   return due::nothing;
+}
+
+/// Adds a round trip. RFC 6298 2.2, 2.3: 1/4 of the newest difference, then 1/8 of the newest time.
+constexpr void add_round_trip(round_trip_statistics& s, std::uint32_t time) noexcept {
+  const std::uint32_t apart = time > s.smoothed ? time - s.smoothed : s.smoothed - time;
+  if (s.count == 0) {
+    s.smoothed = time;
+    s.deviation = time / 2;
+  } else {
+    s.deviation = s.deviation - s.deviation / 4 + apart / 4;
+    s.smoothed = time > s.smoothed ? s.smoothed + apart / 8 : s.smoothed - apart / 8;
+  }
+  s.last = time;
+  if (time < s.least) s.least = time;
+  if (s.count != 0xFFFFFFFFU) ++s.count;
+}
+
+/// Adds the latest round trip if there was one since the last call; says whether there was.
+constexpr bool take_round_trip(keepalive& k, round_trip_statistics& to) noexcept {
+  if (!k.measured) return false;
+  k.measured = false;
+  add_round_trip(to, k.round_trip);
+  return true;
 }
 
 /// The time at which `tick` should be called at the latest; `never` if nothing is awaited.

@@ -42,6 +42,7 @@ struct options {
   std::uint64_t handshake_timeout = 10'000'000;
   std::uint64_t close_timeout = 5'000'000;
   std::uint64_t ping_interval = 0;
+  std::uint64_t ping_jitter = 0;  ///< by up to so much earlier, so that many connections do not ping at once; see `session::set_jitter`
   std::uint64_t pong_timeout = 20'000'000;
   std::uint64_t idle_timeout = 0;
   std::uint64_t write_timeout = 30'000'000;

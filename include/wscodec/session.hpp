@@ -172,6 +172,10 @@ class session {
   }
   /// Microseconds of the last answered `ping()`, as far as the ticks tell; 0 before the first.
   [[nodiscard]] WSCODEC_INLINE std::uint64_t round_trip_time() const noexcept { return s_.clock.round_trip; }
+  /// Adds the latest round trip to the statistics if there was one since the last call; after a `pong`, say.
+  WSCODEC_INLINE bool take_round_trip(round_trip_statistics& to) noexcept { return wscodec::take_round_trip(s_.clock, to); }
+  /// A random number of the caller's, another for each session, from which `ping_jitter` is drawn; 0: no jitter.
+  WSCODEC_INLINE void set_jitter(std::uint32_t random) noexcept { s_.clock.random = random; }
 
   /// What to do with the transport: go on, flush the output, end our side, or drop it (K11, K15).
   [[nodiscard]] WSCODEC_INLINE transport wants() const noexcept { return detail::session_wants(s_); }

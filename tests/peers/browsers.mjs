@@ -2,8 +2,8 @@
 
 import { once } from 'node:events';
 import http from 'node:http';
-import { chromium } from 'playwright-core';
 import { MiB, check, finish, options, part, start_relay, start_server, unicode } from './checks.mjs';
+import { launch_chromium } from './chromium.mjs';
 import { launch_firefox } from './firefox.mjs';
 
 part(options.browser);
@@ -19,35 +19,7 @@ const origin = `http://127.0.0.1:${pages.address().port}`;
 const ours = await start_server('--origin', origin);
 const theirs = await start_server('--origin', 'http://example.test');
 
-// Playwright gives Chromium a fresh profile and removes it afterwards. What it cannot start is Debian's Firefox.
-async function launch_chromium() {
-  const browser = await chromium.launch({
-    executablePath: options.executable,
-    headless: true,
-    args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync',
-    ],
-  });
-  return {
-    name: 'Chromium',
-    version: browser.version(),
-    new_page: async (url, before) => {
-      const context = await browser.newContext();
-      await context.addInitScript(before);
-      const page = await context.newPage();
-      await page.goto(url);
-      return {
-        evaluate: (action, argument) => page.evaluate(action, argument),
-        set_cookie: (name, value) => context.addCookies([{ name, value, url }]),
-        close: () => context.close(),
-      };
-    },
-    close: () => browser.close(),
-  };
-}
-
-const browser = await (options.browser === 'firefox' ? launch_firefox(options.executable) : launch_chromium());
+const browser = await (options.browser === 'firefox' ? launch_firefox(options.executable) : launch_chromium(options.executable));
 console.log(`# ${browser.name} ${browser.version}`);
 
 // Runs inside the page, before anything else there.

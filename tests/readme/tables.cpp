@@ -103,7 +103,7 @@ void limits() {
   const auto& [max_message, max_fragments, head, max_response_body, max_discarded, subprotocols, require_subprotocol,
                pass_plain_requests, allowed_origins, allow_null_origin, allow_absent_origin, extension, auto_pong,
                auto_close_reply, pong_after_close, discard_after_close, trust_text, cut_long_reason, handshake_timeout,
-               close_timeout, ping_interval, pong_timeout, idle_timeout, write_timeout, high_water, low_water] = options;
+               close_timeout, ping_interval, ping_jitter, pong_timeout, idle_timeout, write_timeout, high_water, low_water] = options;
   const auto& [max_head, max_request_line, max_fields, allow_bare_line_feed] = head;
 
   row({"option", "default", "what it is for"});
@@ -134,6 +134,7 @@ void limits() {
   OPTION(handshake_timeout, time, "for the whole opening handshake");
   OPTION(close_timeout, time, "from our Close to the peer's");
   OPTION(ping_interval, time, "of silence, then a ping is sent");
+  OPTION(ping_jitter, time, "by up to so much earlier, at random, if `set_jitter` was called");
   OPTION(pong_timeout, time, "for the answer to our ping");
   OPTION(idle_timeout, time, "without receiving anything");
   OPTION(write_timeout, time, "in which the transport takes no output at all");

@@ -31,27 +31,34 @@ WSCODEC_TYPES_END
 
 WSCODEC_DETAIL_BEGIN
 
+/// Up to the first payload that lies elsewhere: a copied one (a client's) is in the queue, and its item is empty.
 inline std::string_view output_front(const session_state& s) noexcept {
-  if (s.lent == nullptr || s.lent->done == s.lent->end) return s.queue.view();
-  const borrowed& item = s.lent->items()[s.lent->done];
-  return item.before == 0 ? std::string_view{item.data, item.size} : s.queue.view().substr(0, item.before);
+  std::size_t n = 0;
+  for (std::size_t i = s.lent != nullptr ? s.lent->done : 0; s.lent != nullptr && i < s.lent->end; ++i) {
+    const borrowed& item = s.lent->items()[i];
+    n += item.before;
+    if (item.size != 0) return n == 0 ? std::string_view{item.data, item.size} : s.queue.view().substr(0, n);
+  }
+  return s.queue.view();
 }
 
 inline std::size_t gather_output(const session_state& s, std::span<slice> to) noexcept {
   std::size_t n = 0;
   std::size_t at = s.queue.begin;
   const auto add = [&](const char* data, std::size_t size) {
-    if (size != 0) to[n++] = {data, size};
+    if (n != 0 && to[n - 1].data + to[n - 1].size == data) to[n - 1].size += size;
+    else if (size != 0 && n == to.size()) return false;
+    else if (size != 0) to[n++] = {data, size};
+    return true;
   };
   const std::size_t items = s.lent != nullptr ? s.lent->end : 0;
-  for (std::size_t i = s.lent != nullptr ? s.lent->done : 0; i < items && n < to.size(); ++i) {
+  for (std::size_t i = s.lent != nullptr ? s.lent->done : 0; i < items; ++i) {
     const borrowed& item = s.lent->items()[i];
-    add(s.queue.data + at, item.before);
+    if (!add(s.queue.data + at, item.before)) return n;
     at += item.before;
-    if (n == to.size()) return n;
-    add(item.data, item.size);
+    if (!add(item.data, item.size)) return n;
   }
-  if (n < to.size()) add(s.queue.data + at, s.queue.end - at);
+  add(s.queue.data + at, s.queue.end - at);
   return n;
 }
 
