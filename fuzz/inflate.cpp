@@ -55,7 +55,10 @@ std::vector<std::string_view> messages_of(std::string_view input) {
 void add(std::string& log, std::string_view message) { log.append(std::to_string(message.size())).append(" ").append(message).append("\n"); }
 void add(std::string& log, ws::error why) { log.append(ws::explain(why).name).append("\n"); }
 
-std::string run_session(const setting& s, const std::vector<std::string_view>& messages, split how, std::size_t failing = 0) {
+std::string run_session(const setting& s, const std::vector<std::string_view>& messages, split how, std::size_t failing = 0,
+                        std::uint8_t window_bits = 0) {
+  ws::deflate_agreement agreed = s.agreed;
+  if (window_bits != 0) agreed.server_max_window_bits = agreed.client_max_window_bits = window_bits;
   std::string wire;
   for (const std::string_view message : messages) {
     char head[ws::max_frame_head];
@@ -71,7 +74,7 @@ std::string run_session(const setting& s, const std::vector<std::string_view>& m
   fuzz::counted_memory memory;
   memory.failing = failing;
   {
-    ws::session session{s.self, {&s.hook, s.agreed.number()}, s.options, nullptr, &memory.hook};
+    ws::session session{s.self, {&s.hook, agreed.number()}, s.options, nullptr, &memory.hook};
     fuzz::splits pieces{how, s.seed};
     std::size_t given = 0;
     for (std::size_t at = 0; at < wire.size();) {
@@ -140,9 +143,16 @@ std::string run_reader(const setting& s, const std::vector<std::string_view>& me
   return log;
 }
 
-void require_same(const std::string& a, const std::string& b) {
-  if (a != b) std::fprintf(stderr, "---- one run:\n%s---- the other:\n%s", a.c_str(), b.c_str());
-  REQUIRE(a == b);
+// `exact` is how it goes with the largest window. With a smaller one zlib may also refuse a distance beyond it, or not, by
+// how it is cut (D12).
+void require_same(const setting& s, const std::string& exact, std::string_view log) {
+  if (log == exact) return;
+  constexpr std::string_view corrupt = "deflate_data_corrupt\n";
+  std::string_view before = log;
+  if (s.agreed.server_max_window_bits < 15 && log.ends_with(corrupt)) before.remove_suffix(corrupt.size());
+  if (before.size() == log.size() || !exact.starts_with(before))
+    std::fprintf(stderr, "---- exact:\n%s---- this run:\n%.*s", exact.c_str(), static_cast<int>(log.size()), log.data());
+  REQUIRE(before.size() != log.size() && exact.starts_with(before));
 }
 
 }  // namespace
@@ -151,13 +161,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::choices input{data, size};
   const setting s{input};
   const std::vector<std::string_view> messages = messages_of(input.rest());
-  const std::string whole = run_session(s, messages, split::whole);
-  for (const split how : {split::bytes, split::random}) require_same(whole, run_session(s, messages, how));
+  const std::string exact = run_session(s, messages, split::whole, 0, 15);
+  for (const split how : {split::whole, split::bytes, split::random}) require_same(s, exact, run_session(s, messages, how));
   // The session says more where a message is too big before it is inflated: the reader never sees its frames' heads.
-  if (whole.find("message_too_big") == whole.npos) {
-    require_same(whole, run_reader(s, messages, split::whole, split::whole));
-    require_same(whole, run_reader(s, messages, split::random, split::bytes));
-    require_same(whole, run_reader(s, messages, split::bytes, split::random));
+  if (exact.find("message_too_big") == exact.npos) {
+    require_same(s, exact, run_reader(s, messages, split::whole, split::whole));
+    require_same(s, exact, run_reader(s, messages, split::random, split::bytes));
+    require_same(s, exact, run_reader(s, messages, split::bytes, split::random));
   }
   for (std::size_t failing = 1; failing <= 4; ++failing) (void)run_session(s, messages, split::random, failing);
   return 0;
