@@ -17,10 +17,11 @@ export async function launch_chromium(executable) {
     version: browser.version(),
     new_page: async (url, before) => {
       const context = await browser.newContext();
-      await context.addInitScript(before);
+      if (before) await context.addInitScript(before);
       const page = await context.newPage();
       await page.goto(url);
       return {
+        page,
         evaluate: (action, argument) => page.evaluate(action, argument),
         set_cookie: (name, value) => context.addCookies([{ name, value, url }]),
         close: () => context.close(),
