@@ -1,5 +1,6 @@
 // Four real pages of the cursors example: names and colours agree, positions arrive in time, a closed page is gone from
-// the others, and when the server is killed and started again the pages come back as who they were. Called by tests/cursors/run.
+// the others, and when the server is killed and started again the pages come back as who they were. Then `load`, which is
+// bench/cursors_load.cpp: a page that hangs makes no queue. Called by tests/cursors/run.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,7 +8,7 @@ import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { launch_chromium } from '../peers/chromium.mjs';
 
-const [program, executable, picture] = process.argv.slice(2);
+const [program, load, executable, picture] = process.argv.slice(2);
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 let passed = 0, failed = 0;
 
@@ -195,5 +196,8 @@ try {
   await browser.close();
   await kill(server);
 }
+const hangs = spawn(load, [program, '300', '20', '2'], { stdio: 'inherit' });
+const [status] = await once(hangs, 'exit');
+check('a page that hangs loses old positions, and then gets the whole room', status === 0, status);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
