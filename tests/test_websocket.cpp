@@ -15,7 +15,7 @@
 #include "support/counting_allocator.hpp"
 #include "support/wire.hpp"
 
-#if __has_include(<zlib.h>)
+#if __has_include(<zlib.h>) && !defined(WITHOUT_ZLIB)
 #include <wscodec/zlib.hpp>
 #endif
 
@@ -507,7 +507,7 @@ TEST_CASE("W09 where subprotocols were offered one must be selected", "[websocke
   CHECK(p.socket->protocol() == "");
 }
 
-#if __has_include(<zlib.h>)
+#if __has_include(<zlib.h>) && !defined(WITHOUT_ZLIB)
 TEST_CASE("W09 extensions are empty until open, and what was agreed from then on", "[websocket][W09][W04]") {
   const ws::deflate_options deflate{.engine = &ws::zlib_engine};
   const ws::extension_hook hook = ws::permessage_deflate(deflate);
