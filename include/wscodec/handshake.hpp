@@ -127,13 +127,28 @@ constexpr handshake_fields gather(field_cursor fields) noexcept {
   return g;
 }
 
-/// H13: each member a token, none twice. The members count against the limit of fields, which bounds the comparisons.
+/// FNV-1a.
+constexpr std::uint32_t hash_of(std::string_view text) noexcept {
+  std::uint32_t hash = 2166136261U;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+  return hash;
+}
+
+/// H13: each member a token, none twice: compared where hashes agree. The members count against the limit of fields,
+/// which bounds the comparisons.
 constexpr error check_offered_subprotocols(field_cursor fields, const head_limits& limits) noexcept {
   list_cursor offers{fields, "Sec-WebSocket-Protocol"};
+  constexpr unsigned most_hashes = 128;
+  std::uint32_t hashes[most_hashes] = {};
   unsigned n = 0;
   for (std::string_view offer; offers.next(offer); ++n) {
     if (!is_token(offer)) return error::subprotocol_invalid;
     if (n >= limits.max_fields) return error::too_many_fields;
+    const std::uint32_t hash = hash_of(offer);
+    bool compares = n >= most_hashes;
+    for (unsigned i = 0; i < n && i < most_hashes; ++i) compares = compares || hashes[i] == hash;
+    if (n < most_hashes) hashes[n] = hash;
+    if (!compares) continue;
     list_cursor before{fields, "Sec-WebSocket-Protocol"};
     std::string_view other;
     for (unsigned i = 0; i < n && before.next(other); ++i)

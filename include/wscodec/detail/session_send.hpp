@@ -31,13 +31,17 @@ WSCODEC_TYPES_END
 
 WSCODEC_DETAIL_BEGIN
 
-/// Up to the first payload that lies elsewhere: a copied one (a client's) is in the queue, and its item is empty.
+/// Up to the first payload that lies elsewhere: a copied one (a client's) is in the queue, and its item is empty. Looks at
+/// no more than 32 of those, so that taking the output in small parts stays cheap.
 inline std::string_view output_front(const session_state& s) noexcept {
   std::size_t n = 0;
-  for (std::size_t i = s.lent != nullptr ? s.lent->done : 0; s.lent != nullptr && i < s.lent->end; ++i) {
-    const borrowed& item = s.lent->items()[i];
+  const std::size_t done = s.lent != nullptr ? s.lent->done : 0;
+  const std::size_t items = s.lent != nullptr ? s.lent->end - done : 0;
+  for (std::size_t i = 0; i < items; ++i) {
+    const borrowed& item = s.lent->items()[done + i];
     n += item.before;
-    if (item.size != 0) return n == 0 ? std::string_view{item.data, item.size} : s.queue.view().substr(0, n);
+    if (item.size != 0 && n == 0) return {item.data, item.size};
+    if (item.size != 0 || i == 31) return s.queue.view().substr(0, n);
   }
   return s.queue.view();
 }
@@ -239,16 +243,24 @@ inline output_buffer take_output(session_state& s, output_buffer spare) noexcept
   const bool lending = s.lent != nullptr && s.lent->done != s.lent->end;
   const std::size_t front = lending ? s.lent->items()[s.lent->done].before : s.queue.size();
   const std::size_t rest = s.queue.size() - front;
-  // What comes after the borrowed payload moves to the other buffer; without memory for it nothing is handed out.
-  if (rest != 0 && (!make_room(s, next, rest))) {
+  // What is less, the front or what comes after the borrowed payload, moves to the other buffer; without memory for it
+  // nothing is handed out.
+  const std::size_t moved = front < rest ? front : rest;
+  if (moved != 0 && !make_room(s, next, moved)) {
     release(s.memory, next.data, next.capacity);
     return {};
   }
-  if (rest != 0) std::memcpy(next.data, s.queue.data + s.queue.begin + front, rest);
-  next.end = rest;
-  if (s.queue.begin != 0 && front != 0) std::memmove(s.queue.data, s.queue.data + s.queue.begin, front);
-  const output_buffer filled{s.queue.data, front, s.queue.capacity};
-  s.queue = next;
+  output_buffer filled{next.data, front, next.capacity};
+  if (front < rest) {
+    if (front != 0) std::memcpy(next.data, s.queue.data + s.queue.begin, front);
+    s.queue.begin += front;
+  } else {
+    if (rest != 0) std::memcpy(next.data, s.queue.data + s.queue.begin + front, rest);
+    next.end = rest;
+    if (s.queue.begin != 0 && front != 0) std::memmove(s.queue.data, s.queue.data + s.queue.begin, front);
+    filled = {s.queue.data, front, s.queue.capacity};
+    s.queue = next;
+  }
   if (lending) {
     s.lent->items()[s.lent->done].before = 0;
     s.lent->queued_before -= front;
