@@ -327,7 +327,7 @@ WSCODEC_INLINE bool is_quiet(const connection_state& s, std::size_t n) noexcept 
 inline advanced advance_or_fail(connection_state& s, char* p, std::size_t n, const destination& dest = {}) noexcept {
   const bool in_head = s.phase == phase::head;
   advanced result = advance(s, p, n, dest);
-  if (std::bit_cast<event_word>(result.word).type == needs_scratch) {
+  if (__builtin_bit_cast(event_word, result.word).type == needs_scratch) {
     // Of a head, the scratch could have held so many bytes, however they were cut.
     const std::uint64_t offset = s.offset + (in_head ? s.scratch_size - s.scratch_used : 0U);
     result = fail(s, in_head ? error::head_too_large : error::scratch_too_small, offset, p + n);
@@ -360,7 +360,7 @@ inline event next_copied(connection_state& s, std::string_view& in, std::span<ch
   char* const p = const_cast<char*>(in.data());
   const advanced result = advance_or_fail(s, p, in.size(), {placing::copying, to.data(), to.size()});
   in.remove_prefix(static_cast<std::size_t>(result.at - p));
-  if (std::bit_cast<event_word>(result.word).type == needs_room) return {};
+  if (__builtin_bit_cast(event_word, result.word).type == needs_room) return {};
   return event_of(result.word, result.payload, result.size);
 }
 

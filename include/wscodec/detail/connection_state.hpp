@@ -122,10 +122,10 @@ struct event_word {
 WSCODEC_INLINE constexpr std::uint64_t word_of(event_type type, opcode op = opcode::continuation, bool first = false,
                                                bool last = false, bool compressed = false, bool plain = false,
                                                std::uint16_t number = 0) noexcept {
-  return std::bit_cast<std::uint64_t>(event_word{type, op, first, last, compressed, plain, number});
+  return __builtin_bit_cast(std::uint64_t, (event_word{type, op, first, last, compressed, plain, number}));
 }
 WSCODEC_INLINE event event_of(std::uint64_t word, const char* payload, std::size_t size) noexcept {
-  const auto w = std::bit_cast<event_word>(word);
+  const auto w = __builtin_bit_cast(event_word, word);
   return {w.type, w.op, w.first, w.last, w.compressed, w.plain, w.number, {payload, size}};
 }
 

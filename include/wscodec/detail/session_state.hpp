@@ -331,7 +331,7 @@ WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std:
     const placing how = deflate_of(c) != nullptr ? placing::inflating : placing::joining;
     advanced got = advance(c, p, left, {how, s.message.data + s.message.end, s.message.capacity - s.message.end});
     p = got.at;
-    const event_type type = std::bit_cast<event_word>(got.word).type;
+    const event_type type = __builtin_bit_cast(event_word, got.word).type;
     if (type == needs_scratch || type == needs_room) {
       const bool head = c.phase == phase::head;
       const std::size_t at_hand = static_cast<std::size_t>(end - p);
