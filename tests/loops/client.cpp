@@ -1,0 +1,222 @@
+// What every loop's echo server must bear: 50 clients at once, messages of 0 to 4 MiB, with and without compression, slow
+// readers, close codes both ways, broken rules. Ends with `N passed, N failed`, in clients.
+//   client PORT          with -DCLIENT_TLS -lssl -lcrypto it speaks TLS
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+#include <wscodec.hpp>
+#include <wscodec/system_entropy.hpp>
+#include <wscodec/zlib.hpp>
+#ifdef CLIENT_TLS
+#include <openssl/ssl.h>
+#endif
+
+namespace ws = wscodec;
+using std::string_view;
+
+namespace {
+
+std::uint64_t now() {  // microseconds
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+
+// ---- transports: a socket, blocking while it connects
+
+#ifdef CLIENT_TLS
+struct transport {
+  int fd;
+  SSL* tls;
+
+  explicit transport(int descriptor) : fd(descriptor) {
+    static SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
+    tls = SSL_new(context);
+    SSL_set_fd(tls, fd);
+    SSL_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    if (SSL_connect(tls) != 1) std::fputs("no TLS\n", stderr), std::exit(1);
+  }
+  // As recv and send: 0 at the end, -1 and EAGAIN for later.
+  ssize_t result(int n) const {
+    if (n > 0) return n;
+    const int why = SSL_get_error(tls, n);
+    if (why == SSL_ERROR_ZERO_RETURN) return 0;
+    errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : ECONNRESET;
+    return -1;
+  }
+  ssize_t receive(std::span<char> to) const { return result(SSL_read(tls, to.data(), static_cast<int>(to.size()))); }
+  ssize_t send(string_view bytes) const {
+    return result(SSL_write(tls, bytes.data(), static_cast<int>(bytes.size() < 65536 ? bytes.size() : 65536)));
+  }
+};
+#else
+struct transport {
+  int fd;
+
+  explicit transport(int descriptor) : fd(descriptor) {}
+  ssize_t receive(std::span<char> to) const { return ::recv(fd, to.data(), to.size(), 0); }
+  ssize_t send(string_view bytes) const { return ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+};
+#endif
+
+transport call(int port) {
+  sockaddr_in there{};
+  there.sin_family = AF_INET;
+  there.sin_port = htons(static_cast<std::uint16_t>(port));
+  there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0), on = 1;
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&there), sizeof there) != 0) std::perror("connect"), std::exit(1);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const transport to{fd};
+  ::fcntl(fd, F_SETFL, O_NONBLOCK);
+  return to;
+}
+
+// ---- clients
+
+struct message {
+  ws::opcode op;
+  std::string payload;
+};
+
+struct client {
+  transport link;
+  ws::session session;
+  std::deque<message> sent;      // and not yet come back
+  std::vector<message> to_send;
+  unsigned code = 1000;          // to close with, or to be told
+  std::string breaks;            // raw bytes that break a rule, sent instead of a Close
+  bool slow = false;             // reads nothing for the first second
+  bool greeted = false, closed = false, ended = false;
+  std::string complaint;
+
+  client(int port, const ws::options& options, ws::masking_keys& keys) : link(call(port)), session(ws::role::client, options, &keys) {
+    session.connect({.host = "127.0.0.1"});
+  }
+};
+
+// Letters and some noise, so that compression has something to do and something it cannot; always UTF-8.
+std::string content(std::size_t size, std::uint32_t seed) {
+  std::string text(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(' ' + ((seed = seed * 1664525U + 1013904223U) >> 24) % (i / 4096 % 2 == 0 ? 4 : 90));
+  return text;
+}
+
+void handle(client& c, const ws::event& ev) {
+  switch (ev.type) {
+    case ws::event_type::open:
+      c.greeted = true;
+      for (message& m : c.to_send) {
+        c.session.send(m.op, m.payload);
+        c.sent.push_back(std::move(m));
+      }
+      break;
+    case ws::event_type::message:
+      if (c.sent.empty()) c.complaint = "a message too many";
+      else if (c.sent.front().op != ev.opcode || c.sent.front().payload != ev.payload) c.complaint = "another message than was sent";
+      if (!c.sent.empty()) c.sent.pop_front();
+      break;
+    case ws::event_type::close:
+      c.closed = true;
+      if (!c.sent.empty()) c.complaint = "closed before everything came back";
+      if (static_cast<unsigned>(ev.code()) != c.code)
+        c.complaint = "closed with " + std::to_string(static_cast<unsigned>(ev.code())) + " instead of " + std::to_string(c.code);
+      break;
+    case ws::event_type::failed: c.complaint = std::string(ws::explain(ev.why()).name); break;
+    default: break;
+  }
+}
+
+void send_out(client& c) {
+  while (!c.session.output().empty()) {
+    const ssize_t n = c.link.send(c.session.output());
+    if (n <= 0) return;
+    c.session.consume(static_cast<std::size_t>(n));
+  }
+}
+
+void turn(client& c, std::span<char> memory, bool reads) {
+  for (int i = 0; reads && !c.ended && i < 16; ++i) {
+    const ssize_t n = c.link.receive(memory);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
+    if (n <= 0) {
+      c.ended = true;
+      if (const ws::event ev = c.session.end_of_input(); ev && !c.closed) handle(c, ev);
+      break;
+    }
+    std::span<char> bytes = memory.first(static_cast<std::size_t>(n));
+    while (const ws::event ev = c.session.next(bytes)) handle(c, ev);
+  }
+  if (c.greeted && c.sent.empty() && c.session.is_open() && c.code != 0) {
+    if (c.breaks.empty()) c.session.close(static_cast<ws::close_code>(c.code), "done");
+    else if (c.session.output().empty() && c.link.send(c.breaks) == static_cast<ssize_t>(c.breaks.size())) c.breaks.clear(), c.greeted = false;
+  }
+  send_out(c);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return std::fputs("usage: client PORT\n", stderr), 2;
+  ::signal(SIGPIPE, SIG_IGN);
+  ws::masking_keys keys{ws::system_entropy};
+  const ws::deflate_options deflate{.engine = &ws::zlib_engine};
+  const ws::extension_hook hook = ws::permessage_deflate(deflate);
+  ws::options plain;
+  plain.close_timeout = 0;
+  ws::options compressing = plain;
+  compressing.extension = &hook;
+
+  std::deque<client> clients;
+  constexpr std::size_t sizes[] = {0, 1, 125, 126, 1000, 65535, 65536, 300'000};
+  for (unsigned i = 0; i < 50; ++i) {
+    client& c = clients.emplace_back(std::atoi(argv[1]), i % 2 == 0 ? plain : compressing, keys);
+    for (const std::size_t size : sizes) c.to_send.push_back({i % 3 == 0 ? ws::opcode::binary : ws::opcode::text, content(size, i)});
+    if (i % 10 < 2) c.to_send.push_back({ws::opcode::binary, content(4 * 1024 * 1024, i)});
+    c.slow = i % 10 == 1;
+    constexpr unsigned codes[] = {1000, 1001, 1011, 3000, 4999};
+    c.code = codes[i % 5];
+    if (i % 10 == 5) c.breaks = std::string("\x82\x01x", 3), c.code = 1002;                      // not masked
+    if (i % 10 == 6) c.breaks = std::string("\x81\x81\0\0\0\0\xFF", 7), c.code = 1007;           // not UTF-8
+    if (i % 10 == 7) c.breaks = std::string("\x82\xFF\0\0\0\1\0\0\0\0\0\0\0\0", 14), c.code = 1009;  // 4 GiB
+  }
+  std::vector<char> memory(64 * 1024);
+  std::vector<pollfd> polled;
+  const std::uint64_t start = now();
+  for (bool all = false; !all && now() < start + 40'000'000;) {
+    const bool early = now() < start + 1'000'000;
+    polled.clear();
+    for (const client& c : clients) {
+      const int events = (c.slow && early ? 0 : POLLIN) | (c.session.output().empty() ? 0 : POLLOUT);
+      polled.push_back({c.ended ? -1 : c.link.fd, static_cast<short>(events), 0});
+    }
+    ::poll(polled.data(), polled.size(), 20);
+    all = true;
+    for (client& c : clients) {
+      if (!c.ended) turn(c, memory, !(c.slow && early));
+      all = all && c.ended;
+    }
+  }
+  int passed = 0, failed = 0;
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    client& c = clients[i];
+    if (c.complaint.empty() && !c.closed) c.complaint = "no Close came; " + std::to_string(c.sent.size()) + " messages did not come back";
+    if (c.complaint.empty() && !c.ended) c.complaint = "the server did not end the connection";
+    if (c.complaint.empty()) ++passed;
+    else ++failed, std::printf("FAIL client %zu: %s\n", i, c.complaint.c_str());
+  }
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed != 0;
+}
