@@ -170,6 +170,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         case 19:
           spare = s.take_output(spare);
           sent.append(spare.data, spare.size);
+          s.consume(spare.size);
           break;
         case 20: {
           void* token = nullptr;

@@ -249,6 +249,7 @@ constexpr scenario scenarios[] = {
          t.call(t.s.session.send(ws::opcode::text, lent));
          spare = t.s.session.take_output(spare);
          if (spare.size != 0) t.sent.append(spare.data, spare.size);
+         t.s.session.consume(spare.size);
          if (i % 2 == 0) t.sent += t.s.take(300);
        }
        t.s.session.free_buffer(spare);
@@ -313,7 +314,9 @@ void use_further(trial& t) {
   (void)s.tick(1'000'000'000);
   (void)s.tick(2'000'000'000);
   (void)s.next_deadline();
-  s.free_buffer(s.take_output());
+  const ws::output_buffer taken = s.take_output();
+  s.consume(taken.size);
+  s.free_buffer(taken);
   if (!s.prepare(100).empty()) s.commit(0);
   (void)s.next();
   (void)s.close();

@@ -264,12 +264,14 @@ TEST_CASE("take_output hands out the bytes, and two buffers circulate", "[sessio
         CHECK(s.session.send(ws::opcode::text, message) == ws::error::none);
         in_flight = s.session.take_output(spare);
         CHECK((wire::describe_sent(self, {in_flight.data, in_flight.size}) == "-> text " + wire::show(message) + "\n"));
-        CHECK(s.session.buffered_amount() == 0);
+        CHECK(s.session.buffered_amount() == in_flight.size);
         CHECK(s.session.output().empty());
         // While it is on its way more is queued: the bytes stay put.
         const std::string before{in_flight.data, in_flight.size};
         CHECK(s.session.send(ws::opcode::text, "more") == ws::error::none);
         CHECK(std::string_view{in_flight.data, in_flight.size} == before);
+        s.session.consume(in_flight.size);
+        CHECK(s.session.buffered_amount() == s.session.output().size());
         CHECK(s.sent() == "-> text \"more\"\n");
         spare = in_flight;
       }
@@ -289,6 +291,7 @@ TEST_CASE("take_output when there is nothing gives no bytes and loses no memory"
     CHECK(s.session.send(ws::opcode::text, "hello") == ws::error::none);
     ws::output_buffer spare = s.session.take_output();
     CHECK(spare.size == 5 + 2);
+    s.session.consume(spare.size);
     for (int i = 0; i < 5; ++i) {
       spare = s.session.take_output(spare);
       CHECK(spare.size == 0);
@@ -311,6 +314,41 @@ TEST_CASE("take_output after some of the output was consumed gives the rest", "[
   }
 }
 
+TEST_CASE("T07 what was taken waits until it is consumed: for the write timeout, and before the transport is closed", "[session][output][T07]") {
+  ws::options opt;
+  opt.write_timeout = 1000;
+  side s{ws::role::server, opt};
+  CHECK(!s.session.tick(0));
+  CHECK(s.session.send(ws::opcode::text, "hello") == ws::error::none);
+  ws::output_buffer taken = s.session.take_output();
+  CHECK(!s.session.tick(10));
+  CHECK(s.session.next_deadline() == 1010);
+  s.session.consume(3);  // a part was written: the time begins anew
+  CHECK(!s.session.tick(1000));
+  CHECK(s.session.next_deadline() == 2000);
+  s.session.consume(4);
+  CHECK(!s.session.tick(1990));
+  CHECK(s.session.next_deadline() == ws::never);
+
+  s.read(wire::close_frame(ws::role::client, 1000));
+  taken = s.session.take_output(taken);
+  CHECK(taken.size == 4);
+  CHECK(s.session.wants() == ws::transport::flush);
+  s.session.consume(taken.size);
+  CHECK(s.session.wants() == ws::transport::half_close);
+  s.session.free_buffer(taken);
+
+  side stuck{ws::role::server, opt};
+  CHECK(!stuck.session.tick(0));
+  CHECK(stuck.session.send(ws::opcode::text, "hello") == ws::error::none);
+  taken = stuck.session.take_output();
+  CHECK(!stuck.session.tick(10));
+  const ws::event ev = stuck.session.tick(1010);
+  CHECK((ev.type == ws::event_type::failed && ev.why() == ws::error::write_timeout));
+  CHECK(stuck.session.wants() == ws::transport::drop);
+  stuck.session.free_buffer(taken);
+}
+
 TEST_CASE("take_output and borrowed payloads: what is before one, then it, then the rest", "[session][output]") {
   for (const ws::role self : both_roles)
     for (std::size_t consumed = 0; consumed <= 30; consumed += 3) {
@@ -324,6 +362,7 @@ TEST_CASE("take_output and borrowed payloads: what is before one, then it, then 
           REQUIRE(turn < 100);
           spare = s.session.take_output(spare);
           if (spare.size != 0) sent.append(spare.data, spare.size);
+          s.session.consume(spare.size);
           // Now a borrowed payload is in front, if there is one.
           const std::string_view front = s.session.output();
           const std::size_t n = std::min<std::size_t>(front.size(), turn % 2 == 0 ? 50'000 : 100);
@@ -343,10 +382,12 @@ TEST_CASE("what a client borrowed goes with the buffer that is taken: its token 
   CHECK(s.session.send_borrowed(ws::opcode::text, "one", token(1)) == ws::error::none);
   ws::output_buffer taken = s.session.take_output();
   CHECK(taken.size == 3 + 6);
+  s.session.consume(taken.size);
   CHECK(s.session.buffered_amount() == 0);
   CHECK(returned(s.session) == "1 ");
   CHECK(s.session.send_borrowed(ws::opcode::text, "two", token(2)) == ws::error::none);
   taken = s.session.take_output(taken);
+  s.session.consume(taken.size);
   CHECK(s.session.send(ws::opcode::text, "three") == ws::error::none);
   CHECK(s.session.output().size() == 5 + 6);
   CHECK(s.sent() == "-> text \"three\"\n");
@@ -385,8 +426,13 @@ TEST_CASE("backed_up from the high-water mark until the low-water mark", "[sessi
     CHECK(!s.session.backed_up());
     grow_to(1100);
     CHECK(s.session.backed_up());
-    s.session.free_buffer(s.session.take_output());
+    const ws::output_buffer taken = s.session.take_output();
+    CHECK(s.session.backed_up());
+    s.session.consume(taken.size - 301);
+    CHECK(s.session.backed_up());
+    s.session.consume(1);
     CHECK(!s.session.backed_up());
+    s.session.free_buffer(taken);
   }
 }
 

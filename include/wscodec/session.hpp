@@ -151,12 +151,14 @@ class session {
   [[nodiscard]] WSCODEC_INLINE std::string_view output() const noexcept { return detail::output_front(s_); }
   /// The same as slices for a gather write; returns how many were filled. `consume` may end inside one.
   [[nodiscard]] WSCODEC_INLINE std::size_t output(std::span<slice> to) const noexcept { return detail::gather_output(s_, to); }
+  /// The transport took `n` bytes: of what `take_output` handed out first, then of `output()`.
   WSCODEC_INLINE void consume(std::size_t n) noexcept { detail::consume(s_, n); }
   /// Hands out the bytes to send as a buffer that stays put, in exchange for a spare one: two buffers circulate in a
-  /// completion loop. A borrowed payload is not in it: take what is before it, then send `output()`.
+  /// completion loop. Its bytes wait, for deadlines and `buffered_amount()`, until `consume(n)` says that they were written;
+  /// what is queued meanwhile is for the next call. A borrowed payload is not in it: take what is before it, then send `output()`.
   [[nodiscard]] WSCODEC_INLINE output_buffer take_output(output_buffer spare = {}) noexcept { return detail::take_output(s_, spare); }
   WSCODEC_INLINE void free_buffer(output_buffer b) noexcept { detail::release(s_.memory, b.data, b.capacity); }
-  /// Bytes that wait to be sent.
+  /// Bytes that wait to be sent, or were taken and not consumed yet.
   [[nodiscard]] WSCODEC_INLINE std::uint64_t buffered_amount() const noexcept { return detail::buffered(s_); }
   /// True from the high-water mark until the low-water mark: stop reading from this peer, or sending to it.
   [[nodiscard]] WSCODEC_INLINE bool backed_up() const noexcept { return s_.backed_up; }
@@ -199,6 +201,7 @@ class session {
   WSCODEC_INLINE void forget() noexcept {
     s_.message = {};
     s_.input = s_.queue = {};
+    s_.taken = 0;
     s_.lent = nullptr;
     s_.deflate = nullptr;
     s_.conn.scratch = nullptr;

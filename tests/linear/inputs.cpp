@@ -191,6 +191,7 @@ int main() {
     for (std::size_t i = 0; i < n; ++i) (void)s.send_borrowed(ws::opcode::text, large, &s);
     for (ws::output_buffer spare{}; s.buffered_amount() != 0;) {
       spare = s.take_output(spare);
+      s.consume(spare.size);
       if (s.output().empty() == false && spare.size == 0) s.consume(s.output().size());
       spare.size = 0;
     }

@@ -79,7 +79,10 @@ inline void skip_prepared(borrowed_list& list) noexcept {
 }
 
 inline void consume(session_state& s, std::size_t n) noexcept {
-  s.sent += n;
+  s.sent += static_cast<std::uint32_t>(n);
+  const std::size_t taken = n < s.taken ? n : s.taken;
+  s.taken -= taken;
+  n -= taken;
   while (s.lent != nullptr && s.lent->done != s.lent->end) {
     borrowed& item = s.lent->items()[s.lent->done];
     const std::size_t queued = n < item.before ? n : item.before;
@@ -88,11 +91,11 @@ inline void consume(session_state& s, std::size_t n) noexcept {
     s.queue.begin += queued;
     n -= queued;
     if (item.before != 0) break;
-    const std::size_t taken = n < item.size ? n : item.size;
-    item.data += taken;
-    item.size -= taken;
-    s.lent->bytes -= taken;
-    n -= taken;
+    const std::size_t sent = n < item.size ? n : item.size;
+    item.data += sent;
+    item.size -= sent;
+    s.lent->bytes -= sent;
+    n -= sent;
     if (item.size != 0) break;
     borrowed_done(*s.lent);
   }
@@ -267,9 +270,7 @@ inline output_buffer take_output(session_state& s, output_buffer spare) noexcept
     // A payload of no bytes (a client's was copied) has gone with what was before it.
     if (s.lent->items()[s.lent->done].size == 0) borrowed_done(*s.lent);
   }
-  s.sent += front;
-  watch_water(s);
-  queue_owed(s);
+  s.taken += front;
   return filled;
 }
 
@@ -297,9 +298,9 @@ inline activity activity_of(const session_state& s) noexcept {
 inline error session_ping(session_state& s) noexcept {
   // While a ping is unanswered the next ones say the same: the answer to any of them ends the wait that began with the
   // first, however fast they come.
-  const std::uint32_t number = s.ping_number + (s.clock.pinged ? 0U : 1U);
+  const auto number = static_cast<std::uint16_t>(s.ping_number + (s.clock.pinged ? 0U : 1U));
   char payload[4];
-  store_big(payload, number);
+  store_big(payload, std::uint32_t{number});
   const error why = session_control(s, opcode::ping, {payload, 4});
   if (why != error::none) return why;
   s.ping_number = number;

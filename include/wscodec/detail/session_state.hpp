@@ -74,12 +74,13 @@ struct session_state {
   borrowed_list* lent = nullptr;
   deflate_state* deflate = nullptr;  // from the first compressed message on
   keepalive clock;
-  std::uint64_t sent = 0;          // bytes that the transport took
-  std::uint32_t ping_number = 0;   // of our last measured ping
+  std::size_t taken = 0;           // bytes that `take_output` handed out and the transport has not taken yet
+  std::uint32_t sent = 0;          // bytes that the transport took, enough to see a change
+  std::uint16_t ping_number = 0;   // of our last measured ping
   bool message_given = false;      // `message` was given out: the next call empties it
-  prepared_in prepared = prepared_in::nothing;
-  bool backed_up = false;
-  bool dropped = false;            // a deadline passed: nothing more to wait for
+  prepared_in prepared : 2 = prepared_in::nothing;
+  bool backed_up : 1 = false;
+  bool dropped : 1 = false;        // a deadline passed: nothing more to wait for
 };
 
 }  // namespace detail
@@ -121,7 +122,7 @@ inline bool make_room(session_state& s, buffer& b, std::size_t n) noexcept {
 }
 
 inline std::uint64_t buffered(const session_state& s) noexcept {
-  return s.queue.size() + (s.lent != nullptr ? s.lent->bytes : 0);
+  return std::uint64_t{s.taken} + s.queue.size() + (s.lent != nullptr ? s.lent->bytes : 0);
 }
 
 inline void watch_water(session_state& s) noexcept {
@@ -203,7 +204,7 @@ inline bool make_message_room(session_state& s, std::size_t at_hand) noexcept {
 
 inline void answered(session_state& s, std::string_view pong) noexcept {
   char expected[4];
-  store_big(expected, s.ping_number);
+  store_big(expected, std::uint32_t{s.ping_number});
   if (!s.clock.pinged || pong != std::string_view{expected, 4}) return;
   ping_answered(s.clock);
 }

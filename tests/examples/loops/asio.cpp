@@ -51,7 +51,8 @@ class client : public std::enable_shared_from_this<client> {
   void write() {
     if (writing_.size != 0 || session_.buffered_amount() == 0) return;
     writing_ = session_.take_output(writing_);
-    asio::async_write(socket_, asio::buffer(writing_.data, writing_.size), [self = shared_from_this()](std::error_code failed, std::size_t) {
+    asio::async_write(socket_, asio::buffer(writing_.data, writing_.size), [self = shared_from_this()](std::error_code failed, std::size_t written) {
+      self->session_.consume(written);
       self->writing_.size = 0;
       if (failed) self->end();
       else self->go_on();

@@ -69,6 +69,7 @@ void transmit(client& c) {
   const uv_buf_t bytes = uv_buf_init(c.writing.data, static_cast<unsigned>(c.writing.size));
   const int failed = uv_write(&c.write, reinterpret_cast<uv_stream_t*>(&c.socket), &bytes, 1, [](uv_write_t* write, int why) {
     auto& mine = *static_cast<client*>(write->data);
+    mine.session.consume(mine.writing.size);
     mine.writing.size = 0;
     if (why != 0) end(mine);
     else go_on(mine);
