@@ -96,6 +96,13 @@ WSCODEC_INLINE constexpr void copy_bytes(char* to, const char* from, std::size_t
     std::memcpy(to, from, n);
 }
 
+/// `s.substr(from, n)` that cannot throw: behind the end there is nothing. A checked one asks for the C++ runtime.
+WSCODEC_INLINE constexpr std::string_view part(std::string_view s, std::size_t from,
+                                               std::size_t n = std::string_view::npos) noexcept {
+  if (from > s.size()) return {};
+  return {s.data() + from, n < s.size() - from ? n : s.size() - from};
+}
+
 }  // namespace detail
 
 WSCODEC_TYPES_END

@@ -103,7 +103,7 @@ struct close_payload {
     return result;
   }
   result.code = static_cast<close_code>(detail::load_big<std::uint16_t>(payload.data()));
-  result.reason = payload.substr(2);
+  result.reason = detail::part(payload, 2);
   if (!is_sendable(result.code))
     result.why = error::close_code_invalid;
   else if (!is_utf8(result.reason))
@@ -126,7 +126,7 @@ struct close_payload {
   if (reason.size() > max_reason) {
     std::size_t n = max_reason;
     while (n > 0 && (detail::byte_at(reason.data() + n) & 0xC0U) == 0x80U) --n;
-    reason = reason.substr(0, n);
+    reason = detail::part(reason, 0, n);
   }
   detail::store_big(to, static_cast<std::uint16_t>(code));
   detail::copy_bytes(to + 2, reason.data(), reason.size());

@@ -54,7 +54,7 @@ constexpr void skip_ows(std::string_view& s) noexcept {
 constexpr std::string_view take_token(std::string_view& s) noexcept {
   std::size_t n = 0;
   while (n < s.size() && is_token_byte(s[n])) ++n;
-  const std::string_view token = s.substr(0, n);
+  const std::string_view token = part(s, 0, n);
   s.remove_prefix(n);
   return token;
 }
@@ -63,7 +63,7 @@ constexpr std::string_view take_token(std::string_view& s) noexcept {
 constexpr bool take_quoted(std::string_view& s, std::string_view& inside) noexcept {
   for (std::size_t i = 1; i < s.size(); ++i) {
     if (s[i] == '"') {
-      inside = s.substr(1, i - 1);
+      inside = part(s, 1, i - 1);
       s.remove_prefix(i + 1);
       return true;
     }

@@ -179,11 +179,11 @@ constexpr bool same_origin(std::string_view a, std::string_view b) noexcept {
   const auto without_default_port = [](std::string_view origin) {
     const std::size_t end = origin.find("://");
     if (end == std::string_view::npos) return origin;
-    const std::string_view scheme = origin.substr(0, end);
+    const std::string_view scheme = part(origin, 0, end);
     const std::string_view port = same_name(scheme, "http") || same_name(scheme, "ws")     ? ":80"
                                   : same_name(scheme, "https") || same_name(scheme, "wss") ? ":443"
                                                                                            : "";
-    if (!port.empty() && origin.size() > port.size() && origin.substr(origin.size() - port.size()) == port)
+    if (!port.empty() && origin.size() > port.size() && part(origin, origin.size() - port.size()) == port)
       origin.remove_suffix(port.size());
     return origin;
   };
@@ -270,7 +270,7 @@ constexpr bool field_is_writable(const field& f) noexcept {
                                       std::string_view{"host"}, std::string_view{"content-length"},
                                       std::string_view{"transfer-encoding"}})
     if (same_name(f.name, ours)) return false;
-  return !same_name(f.name.substr(0, 14), "sec-websocket-");
+  return !same_name(part(f.name, 0, 14), "sec-websocket-");
 }
 
 /// Puts pieces, or nothing at all: `finish` takes everything back if one did not fit.
@@ -451,7 +451,7 @@ constexpr checked_response check_response(std::string_view status_line, field_cu
     result.why = why;
     return result;
   };
-  const std::string_view version = status_line.substr(0, 8);
+  const std::string_view version = part(status_line, 0, 8);
   if (!version.starts_with("HTTP/1.") || version == "HTTP/1.0") return fail(error::response_http_too_old);
   if (!g.upgrade_has_websocket || g.upgrade_tokens != 1) return fail(error::response_upgrade_wrong);
   if (!g.connection_has_upgrade) return fail(error::response_connection_wrong);

@@ -122,7 +122,7 @@ struct request_line {
 };
 
 constexpr bool is_http_version(std::string_view s) noexcept {
-  return s.size() == 8 && s.substr(0, 5) == "HTTP/" && s[5] >= '0' && s[5] <= '9' && s[6] == '.' && s[7] >= '0' &&
+  return s.size() == 8 && part(s, 0, 5) == "HTTP/" && s[5] >= '0' && s[5] <= '9' && s[6] == '.' && s[7] >= '0' &&
          s[7] <= '9';
 }
 
@@ -131,14 +131,14 @@ constexpr bool split_absolute_target(std::string_view target, std::string_view& 
                                      std::string_view& path) noexcept {
   const std::size_t scheme = target.find("://");
   if (scheme == std::string_view::npos) return false;
-  const std::string_view name = target.substr(0, scheme);
+  const std::string_view name = part(target, 0, scheme);
   if (!same_name(name, "ws") && !same_name(name, "http") && !same_name(name, "wss") && !same_name(name, "https"))
     return false;
-  const std::string_view rest = target.substr(scheme + 3);
+  const std::string_view rest = part(target, scheme + 3);
   std::size_t end = 0;
   while (end < rest.size() && rest[end] != '/' && rest[end] != '?') ++end;
-  authority = rest.substr(0, end);
-  path = rest.substr(end);
+  authority = part(rest, 0, end);
+  path = part(rest, end);
   return is_valid_authority(authority);
 }
 
@@ -150,9 +150,9 @@ constexpr request_line parse_request_line(std::string_view line) noexcept {
     result.why = error::request_line_invalid;
     return result;
   }
-  result.method = line.substr(0, first);
-  result.target = line.substr(first + 1, last - first - 1);
-  const std::string_view version = line.substr(last + 1);
+  result.method = part(line, 0, first);
+  result.target = part(line, first + 1, last - first - 1);
+  const std::string_view version = part(line, last + 1);
   if (!is_token(result.method) || !is_http_version(version)) {
     result.why = error::request_line_invalid;
     return result;
@@ -170,7 +170,7 @@ constexpr request_line parse_request_line(std::string_view line) noexcept {
 
 /// `HTTP/d.d SP ddd [SP reason]`; the reason may be empty or absent (rule C05).
 constexpr bool is_status_line(std::string_view line) noexcept {
-  if (line.size() < 12 || !is_http_version(line.substr(0, 8)) || line[8] != ' ') return false;
+  if (line.size() < 12 || !is_http_version(part(line, 0, 8)) || line[8] != ' ') return false;
   for (std::size_t i = 9; i < 12; ++i)
     if (line[i] < '0' || line[i] > '9') return false;
   return line[9] != '0' && (line.size() == 12 || line[12] == ' ');
@@ -217,7 +217,7 @@ WSCODEC_FUNCTIONS_BEGIN
       progress.at = static_cast<std::uint32_t>(at);
       return {};
     }
-    const std::string_view line = bytes.substr(progress.line, at - progress.line);
+    const std::string_view line = detail::part(bytes, progress.line, at - progress.line);
     std::size_t next = at + 1;
     if (bytes[at] == '\r') {
       if (at + 2 > limits.max_head) return over(error::head_too_large);
@@ -274,7 +274,7 @@ class field_cursor {
     }
     const std::size_t end = text_.find('\n');
     if (end == std::string_view::npos) return false;
-    std::string_view line = text_.substr(0, end);
+    std::string_view line = detail::part(text_, 0, end);
     text_.remove_prefix(end + 1);
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
     const std::size_t colon = line.find(':');
@@ -282,7 +282,7 @@ class field_cursor {
       text_ = {};
       return false;
     }
-    out = {line.substr(0, colon), detail::trim_ows(line.substr(colon + 1))};
+    out = {detail::part(line, 0, colon), detail::trim_ows(detail::part(line, colon + 1))};
     return true;
   }
 
@@ -312,8 +312,8 @@ class list_cursor {
       while (rest_.empty())
         if (!fields_.next(name_, rest_)) return false;
       const std::size_t comma = rest_.find(',');
-      member = detail::trim_ows(rest_.substr(0, comma));
-      rest_ = comma == std::string_view::npos ? std::string_view{} : rest_.substr(comma + 1);
+      member = detail::trim_ows(detail::part(rest_, 0, comma));
+      rest_ = comma == std::string_view::npos ? std::string_view{} : detail::part(rest_, comma + 1);
       if (!member.empty()) return true;
     }
   }
@@ -334,13 +334,13 @@ class http_head {
 
   [[nodiscard]] constexpr std::string_view text() const noexcept { return text_; }
   [[nodiscard]] constexpr std::string_view start_line() const noexcept {
-    std::string_view line = text_.substr(0, text_.find('\n'));
+    std::string_view line = detail::part(text_, 0, text_.find('\n'));
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
     return line;
   }
   [[nodiscard]] constexpr field_cursor fields() const noexcept {
     const std::size_t end = text_.find('\n');
-    return end == std::string_view::npos ? field_cursor{} : field_cursor{text_.substr(end + 1)};
+    return end == std::string_view::npos ? field_cursor{} : field_cursor{detail::part(text_, end + 1)};
   }
   /// The value of the first field of this name, any letter case; a null view (`data() == nullptr`) when there is none.
   [[nodiscard]] constexpr std::string_view field(std::string_view name) const noexcept {
@@ -368,14 +368,14 @@ class request_view : public http_head {
   /// The target without scheme, authority and query.
   [[nodiscard]] constexpr std::string_view path() const noexcept {
     std::string_view p = origin_form();
-    p = p.substr(0, p.find('?'));
+    p = detail::part(p, 0, p.find('?'));
     return p.empty() ? std::string_view{"/"} : p;
   }
   /// What follows the `?`, without it.
   [[nodiscard]] constexpr std::string_view query() const noexcept {
     const std::string_view p = origin_form();
     const std::size_t mark = p.find('?');
-    return mark == std::string_view::npos ? std::string_view{} : p.substr(mark + 1);
+    return mark == std::string_view::npos ? std::string_view{} : detail::part(p, mark + 1);
   }
   /// The absolute-form target's authority, else the Host field.
   [[nodiscard]] constexpr std::string_view authority() const noexcept {
@@ -407,7 +407,7 @@ class response_view : public http_head {
   }
   [[nodiscard]] constexpr std::string_view reason() const noexcept {
     const std::string_view line = start_line();
-    return line.size() < 14 ? std::string_view{} : line.substr(13);
+    return line.size() < 14 ? std::string_view{} : detail::part(line, 13);
   }
   [[nodiscard]] constexpr std::string_view location() const noexcept { return field("Location"); }
   [[nodiscard]] constexpr std::string_view www_authenticate() const noexcept { return field("WWW-Authenticate"); }

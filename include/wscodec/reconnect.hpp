@@ -102,11 +102,11 @@ constexpr int number_at(std::string_view text, std::size_t at, std::size_t digit
 
 /// RFC 9110 5.6.7, the preferred form: `Sun, 06 Nov 1994 08:49:37 GMT`, as seconds since 1970; -1 if it is not that.
 constexpr std::int64_t parse_http_date(std::string_view text) noexcept {
-  if (text.size() != 29 || text.substr(3, 2) != ", " || text[7] != ' ' || text[11] != ' ' || text[16] != ' ' ||
-      text[19] != ':' || text[22] != ':' || text.substr(25) != " GMT")
+  if (text.size() != 29 || part(text, 3, 2) != ", " || text[7] != ' ' || text[11] != ' ' || text[16] != ' ' ||
+      text[19] != ':' || text[22] != ':' || part(text, 25) != " GMT")
     return -1;
   constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  const std::size_t month = months.find(text.substr(8, 3));
+  const std::size_t month = months.find(part(text, 8, 3));
   const int day = number_at(text, 5, 2), year = number_at(text, 12, 4);
   const int hour = number_at(text, 17, 2), minute = number_at(text, 20, 2), second = number_at(text, 23, 2);
   if (month == std::string_view::npos || month % 3 != 0 || day < 1 || day > 31 || year < 1970 || hour < 0 || hour > 23 ||

@@ -92,7 +92,7 @@ constexpr bool is_ipv6(std::string_view text) noexcept {
     const std::size_t begin = i;
     while (i < text.size() && hex_value(text[i]) >= 0) ++i;
     if (i < text.size() && text[i] == '.') {
-      if (!is_ipv4(text.substr(begin))) return false;
+      if (!is_ipv4(part(text, begin))) return false;
       groups += 2;
       break;
     }
@@ -124,14 +124,14 @@ constexpr authority parse_authority(std::string_view text) noexcept {
   std::size_t end = 0;
   if (!text.empty() && text[0] == '[') {
     end = text.find(']');
-    if (end == std::string_view::npos || !is_ipv6(text.substr(1, end - 1))) return {.why = error::uri_host};
+    if (end == std::string_view::npos || !is_ipv6(part(text, 1, end - 1))) return {.why = error::uri_host};
     result.ipv6 = true;
-    result.host = text.substr(1, end - 1);
+    result.host = part(text, 1, end - 1);
     ++end;
     if (end != text.size() && text[end] != ':') return {.why = error::uri_host};
   } else {
     end = text.find(':') == std::string_view::npos ? text.size() : text.find(':');
-    result.host = text.substr(0, end);
+    result.host = part(text, 0, end);
     if (result.host.empty() || !is_encoded_text(result.host, false)) return {.why = error::uri_host};
   }
   // RFC 3986 3.2.3: the colon may stand without digits.
@@ -185,16 +185,16 @@ WSCODEC_FUNCTIONS_BEGIN
   uri& parts = result.value;
   if (detail::take_scheme(text, "wss") || detail::take_scheme(text, "https")) parts.secure = true;
   else if (!detail::take_scheme(text, "ws") && !detail::take_scheme(text, "http")) return fail(error::uri_scheme);
-  if (text.substr(0, 2) != "//") return fail(error::uri_host);
+  if (detail::part(text, 0, 2) != "//") return fail(error::uri_host);
   text.remove_prefix(2);
 
   // RFC 3986 3.2: the authority ends at the next slash, question mark or number sign.
   std::size_t end = 0;
   while (end < text.size() && text[end] != '/' && text[end] != '?' && text[end] != '#') ++end;
-  std::string_view at_host = text.substr(0, end);
+  std::string_view at_host = detail::part(text, 0, end);
   text.remove_prefix(end);
   if (const std::size_t at = at_host.find('@'); at != std::string_view::npos) {
-    parts.userinfo = at_host.substr(0, at);
+    parts.userinfo = detail::part(at_host, 0, at);
     at_host.remove_prefix(at + 1);
     if (!detail::is_userinfo(parts.userinfo)) return fail(error::uri_userinfo);
   }
@@ -234,7 +234,7 @@ constexpr bool write_host(output& out, const uri& parts) noexcept {
 /// Writes the request target (RFC 6455 3: a missing path is `/`).
 constexpr bool write_target(output& out, const uri& parts) noexcept {
   const std::size_t before = out.size();
-  if ((parts.target.substr(0, 1) == "/" || out.put("/")) && out.put(parts.target)) return true;
+  if ((detail::part(parts.target, 0, 1) == "/" || out.put("/")) && out.put(parts.target)) return true;
   out.rewind(before);
   return false;
 }

@@ -261,7 +261,7 @@ inline error websocket_connect(websocket_state& w, std::string_view url, std::st
   w.where = parse_uri(out.written()).value;
 
   const std::string_view text = out.written();
-  const error why = w.link.connect({text.substr(host, target - host), text.substr(target), origin, fields});
+  const error why = w.link.connect({part(text, host, target - host), part(text, target), origin, fields});
   if (why != error::none) free_url(w);
   return why;
 }

@@ -197,7 +197,7 @@ inline advanced read_head(connection_state& s, char* p, std::size_t n, bool& aga
   if (found.size != 0) {
     const std::size_t used = found.size - kept;
     s.offset += used;
-    text = text.substr(0, found.size);
+    text = part(text, 0, found.size);
     return kind == head_kind::request ? received_request(s, text, p + used) : received_response(s, text, p + used, again);
   }
   // The head is cut: what there is of it stays in the scratch.

@@ -41,7 +41,7 @@ inline std::string_view output_front(const session_state& s) noexcept {
     const borrowed& item = s.lent->items()[done + i];
     n += item.before;
     if (item.size != 0 && n == 0) return {item.data, item.size};
-    if (item.size != 0 || i == 31) return s.queue.view().substr(0, n);
+    if (item.size != 0 || i == 31) return part(s.queue.view(), 0, n);
   }
   return s.queue.view();
 }
