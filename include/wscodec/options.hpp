@@ -8,6 +8,7 @@
 #include "config.hpp"
 #include "extensions.hpp"
 #include "http_head.hpp"
+#include "trace.hpp"
 
 WSCODEC_TYPES_BEGIN
 
@@ -37,6 +38,9 @@ struct options {
   bool discard_after_close = false;     ///< K10, data after our own Close
   bool trust_text = false;              ///< F22, do not check text that is sent
   bool cut_long_reason = false;         ///< K05, cut at a code point rather than refuse
+
+  // Seeing what happens.
+  const trace_hook* trace = nullptr;    ///< called for each frame, both ways; small received messages then go the longer way
 
   // Deadlines (rules T01-T07), driven by `tick`.
   std::uint64_t handshake_timeout = 10'000'000;

@@ -38,18 +38,6 @@ std::string excerpt(std::string_view bytes, bool text) {
   return out + (bytes.size() > 60 ? "\"..." : "\"");
 }
 
-std::string_view name_of(ws::opcode op) {
-  switch (op) {
-    case ws::opcode::continuation: return "continuation";
-    case ws::opcode::text: return "text";
-    case ws::opcode::binary: return "binary";
-    case ws::opcode::close: return "close";
-    case ws::opcode::ping: return "ping";
-    case ws::opcode::pong: return "pong";
-  }
-  return "reserved opcode";
-}
-
 void print(std::uint64_t offset, const std::string& what) { std::printf("%8llu  %s\n", static_cast<unsigned long long>(offset), what.c_str()); }
 
 /// Says which rule was broken; the exit status.
@@ -62,21 +50,10 @@ int broken(ws::error why, std::uint64_t offset) {
 }
 
 std::string head_line(const ws::frame_head& head) {
-  std::string line{name_of(head.opcode)};
-  if (line[0] == 'r') line += ' ' + std::to_string(static_cast<int>(head.opcode));
-  line += head.fin ? ", fin" : ", more follow";
-  if (head.rsv1) line += ", rsv1";
-  if (head.rsv2) line += ", rsv2";
-  if (head.rsv3) line += ", rsv3";
-  if (head.masked) {
-    char key[5 * 2 + 16];
-    char bytes[4];
-    ws::store_masking_key(bytes, head.masking_key);
-    std::snprintf(key, sizeof key, ", masked %02x%02x%02x%02x", static_cast<unsigned char>(bytes[0]), static_cast<unsigned char>(bytes[1]),
-                  static_cast<unsigned char>(bytes[2]), static_cast<unsigned char>(bytes[3]));
-    line += key;
-  }
-  return line + ", " + std::to_string(head.length) + " bytes";
+  char line[96];
+  ws::output out{line};
+  (void)ws::describe(out, head);
+  return std::string{out.written()};
 }
 
 /// Prints the head of a handshake and takes it off `rest`. `deflate` becomes true when it names permessage-deflate.

@@ -68,10 +68,14 @@ inline error begin_frame(connection_state& s, const parsed_frame_head& parsed, u
   s.fr.key = parsed.head.masking_key;
   s.fr.head_size = 0;
   s.in_frame = true;
-  if (is_control(parsed.head.opcode)) return error::none;
-  if (parsed.head.opcode != opcode::continuation) s.first_pending = true;
-  return begin_data_frame(s.fr.message, parsed.head.opcode, parsed.head.rsv1, parsed.head.length,
-                          {message_limit(s, how), s.opt->max_fragments});
+  error why = error::none;
+  if (!is_control(parsed.head.opcode)) {
+    if (parsed.head.opcode != opcode::continuation) s.first_pending = true;
+    why = begin_data_frame(s.fr.message, parsed.head.opcode, parsed.head.rsv1, parsed.head.length,
+                           {message_limit(s, how), s.opt->max_fragments});
+  }
+  if (why == error::none) trace_received(s, parsed.head, offset);
+  return why;
 }
 
 /// Reads a frame's head, at once or over several reads; `at` moves behind it. True when the head is complete.

@@ -37,6 +37,7 @@ inline error write_frame(connection_state& s, output& out, frame_head head, std:
     mask_copy(at + size, payload.data(), payload.size(), head.masking_key);
   else
     copy_bytes(at + size, payload.data(), payload.size());
+  trace_sent(s, head);
   return error::none;
 }
 
@@ -88,6 +89,7 @@ inline error send_head(connection_state& s, output& out, opcode op, std::uint64_
   if (head.masked && (s.keys == nullptr || !s.keys->next(head.masking_key))) return error::no_entropy;
   write_frame_head(out.claim(frame_head_size(length, head.masked)), head);
   key = head.masking_key;
+  trace_sent(s, head);
   data_sent(s, op, last, 0);
   return error::none;
 }

@@ -132,7 +132,7 @@ WSCODEC_INLINE event event_of(std::uint64_t word, const char* payload, std::size
 WSCODEC_INLINE void open_gate(connection_state& s) noexcept {
   const bool idle = s.phase == phase::frames && s.closing == close_state::open && !s.in_frame &&
                     s.fr.head_size == 0 && s.fr.message.opcode == opcode::continuation &&
-                    s.pending == error::none && s.opt->max_fragments != 0;
+                    s.pending == error::none && s.opt->max_fragments != 0 && s.opt->trace == nullptr;
   s.fast_max = !idle ? -1 : s.opt->max_message < 125 ? static_cast<std::int32_t>(s.opt->max_message) : 125;
 }
 
@@ -142,6 +142,17 @@ inline void start_frames(connection_state& s) noexcept {
   s.fr = {};
   s.fast_pattern = s.self == role::server ? 0x8080 : 0x0080;
   open_gate(s);
+}
+
+/// Tells the caller's hook of a frame. A connection and a session begin with their state: its address is theirs.
+WSCODEC_NOINLINE inline void call_trace(const connection_state& s, bool sent, const frame_head& head, std::uint64_t offset) noexcept {
+  if (s.opt->trace->frame != nullptr) s.opt->trace->frame(s.opt->trace->context, {&s, sent, head, offset});
+}
+WSCODEC_INLINE void trace_received(const connection_state& s, const frame_head& head, std::uint64_t offset) noexcept {
+  if (s.opt->trace != nullptr) [[unlikely]] call_trace(s, false, head, offset);
+}
+WSCODEC_INLINE void trace_sent(const connection_state& s, const frame_head& head) noexcept {
+  if (s.opt->trace != nullptr) [[unlikely]] call_trace(s, true, head, 0);
 }
 
 /// Goes into failure at the stream offset `offset`.

@@ -76,6 +76,7 @@ WSCODEC_NOINLINE inline error send_compressed(session_state& s, opcode op, std::
   std::memmove(at + head_size, at + max_frame_head, size);
   if (head.masked) mask(at + head_size, size, head.masking_key);
   s.queue.end += head_size + size;
+  trace_sent(c, head);
   data_sent(c, op, last, utf8);
   d->out_message = !last;
   sent = true;
