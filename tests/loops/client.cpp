@@ -1,6 +1,7 @@
 // What every loop's echo server must bear: 50 clients at once, messages of 0 to 4 MiB, with and without compression, slow
-// readers, close codes both ways, broken rules. Ends with `N passed, N failed`, in clients.
-//   client PORT          with -DCLIENT_TLS -lssl -lcrypto it speaks TLS
+// readers, close codes both ways, broken rules, and one more that sends and never reads. Ends with `N passed, N failed`, in clients.
+//   client PORT            with -DCLIENT_TLS -lssl -lcrypto it speaks TLS
+//   client PORT SECONDS    eight clients that send small messages to and fro for so long
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -99,6 +100,8 @@ struct client {
   unsigned code = 1000;          // to close with, or to be told
   std::string breaks;            // raw bytes that break a rule, sent instead of a Close
   bool slow = false;             // reads nothing for the first second
+  bool dead = false;             // reads nothing after the handshake: the server must drop it
+  std::uint64_t until = 0;       // sends each message again when it came back
   bool greeted = false, closed = false, ended = false;
   std::string complaint;
 
@@ -127,6 +130,10 @@ void handle(client& c, const ws::event& ev) {
       if (c.sent.empty()) c.complaint = "a message too many";
       else if (c.sent.front().op != ev.opcode || c.sent.front().payload != ev.payload) c.complaint = "another message than was sent";
       if (!c.sent.empty()) c.sent.pop_front();
+      if (now() < c.until) {
+        c.session.send(ev.opcode, ev.payload);
+        c.sent.push_back({ev.opcode, std::string{ev.payload}});
+      }
       break;
     case ws::event_type::close:
       c.closed = true;
@@ -142,12 +149,14 @@ void handle(client& c, const ws::event& ev) {
 void send_out(client& c) {
   while (!c.session.output().empty()) {
     const ssize_t n = c.link.send(c.session.output());
+    if (n <= 0 && c.dead && errno != EAGAIN && errno != EINTR) c.ended = c.closed = true;
     if (n <= 0) return;
     c.session.consume(static_cast<std::size_t>(n));
   }
 }
 
-void turn(client& c, std::span<char> memory, bool reads) {
+void turn(client& c, std::span<char> memory, bool early) {
+  const bool reads = !(c.slow && early) && !(c.dead && c.greeted);
   for (int i = 0; reads && !c.ended && i < 16; ++i) {
     const ssize_t n = c.link.receive(memory);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
@@ -159,7 +168,7 @@ void turn(client& c, std::span<char> memory, bool reads) {
     std::span<char> bytes = memory.first(static_cast<std::size_t>(n));
     while (const ws::event ev = c.session.next(bytes)) handle(c, ev);
   }
-  if (c.greeted && c.sent.empty() && c.session.is_open() && c.code != 0) {
+  if (c.greeted && c.sent.empty() && !c.dead && c.session.is_open() && c.code != 0) {
     if (c.breaks.empty()) c.session.close(static_cast<ws::close_code>(c.code), "done");
     else if (c.session.output().empty() && c.link.send(c.breaks) == static_cast<ssize_t>(c.breaks.size())) c.breaks.clear(), c.greeted = false;
   }
@@ -169,7 +178,7 @@ void turn(client& c, std::span<char> memory, bool reads) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return std::fputs("usage: client PORT\n", stderr), 2;
+  if (argc < 2 || argc > 3) return std::fputs("usage: client PORT [SECONDS]\n", stderr), 2;
   ::signal(SIGPIPE, SIG_IGN);
   ws::masking_keys keys{ws::system_entropy};
   const ws::deflate_options deflate{.engine = &ws::zlib_engine};
@@ -180,8 +189,14 @@ int main(int argc, char** argv) {
   compressing.extension = &hook;
 
   std::deque<client> clients;
+  const bool steady = argc == 3;
+  for (unsigned i = 0; steady && i < 8; ++i) {
+    client& c = clients.emplace_back(std::atoi(argv[1]), plain, keys);
+    c.until = now() + 1'000'000 * std::strtoull(argv[2], nullptr, 10);
+    for (const std::size_t size : {20U, 300U, 3000U}) c.to_send.push_back({ws::opcode::text, content(size, i)});
+  }
   constexpr std::size_t sizes[] = {0, 1, 125, 126, 1000, 65535, 65536, 300'000};
-  for (unsigned i = 0; i < 50; ++i) {
+  for (unsigned i = 0; !steady && i < 50; ++i) {
     client& c = clients.emplace_back(std::atoi(argv[1]), i % 2 == 0 ? plain : compressing, keys);
     for (const std::size_t size : sizes) c.to_send.push_back({i % 3 == 0 ? ws::opcode::binary : ws::opcode::text, content(size, i)});
     if (i % 10 < 2) c.to_send.push_back({ws::opcode::binary, content(4 * 1024 * 1024, i)});
@@ -192,6 +207,11 @@ int main(int argc, char** argv) {
     if (i % 10 == 6) c.breaks = std::string("\x81\x81\0\0\0\0\xFF", 7), c.code = 1007;           // not UTF-8
     if (i % 10 == 7) c.breaks = std::string("\x82\xFF\0\0\0\1\0\0\0\0\0\0\0\0", 14), c.code = 1009;  // 4 GiB
   }
+  if (!steady) {
+    client& c = clients.emplace_back(std::atoi(argv[1]), plain, keys);
+    c.dead = true;
+    for (int i = 0; i < 32; ++i) c.to_send.push_back({ws::opcode::binary, std::string(1024 * 1024, 'x')});
+  }
   std::vector<char> memory(64 * 1024);
   std::vector<pollfd> polled;
   const std::uint64_t start = now();
@@ -199,19 +219,20 @@ int main(int argc, char** argv) {
     const bool early = now() < start + 1'000'000;
     polled.clear();
     for (const client& c : clients) {
-      const int events = (c.slow && early ? 0 : POLLIN) | (c.session.output().empty() ? 0 : POLLOUT);
+      const int events = ((c.slow && early) || (c.dead && c.greeted) ? 0 : POLLIN) | (c.session.output().empty() ? 0 : POLLOUT);
       polled.push_back({c.ended ? -1 : c.link.fd, static_cast<short>(events), 0});
     }
     ::poll(polled.data(), polled.size(), 20);
     all = true;
     for (client& c : clients) {
-      if (!c.ended) turn(c, memory, !(c.slow && early));
+      if (!c.ended) turn(c, memory, early);
       all = all && c.ended;
     }
   }
   int passed = 0, failed = 0;
   for (std::size_t i = 0; i < clients.size(); ++i) {
     client& c = clients[i];
+    if (c.dead && !c.closed) c.complaint = "it reads nothing and was not dropped";
     if (c.complaint.empty() && !c.closed) c.complaint = "no Close came; " + std::to_string(c.sent.size()) + " messages did not come back";
     if (c.complaint.empty() && !c.ended) c.complaint = "the server did not end the connection";
     if (c.complaint.empty()) ++passed;

@@ -49,21 +49,26 @@ class client : public std::enable_shared_from_this<client> {
 
   // Hands out the output as a buffer that stays put while it is written; two of them circulate.
   void write() {
-    if (writing_.size != 0 || session_.buffered_amount() == 0) return;
-    writing_ = session_.take_output(writing_);
-    asio::async_write(socket_, asio::buffer(writing_.data, writing_.size), [self = shared_from_this()](std::error_code failed, std::size_t written) {
-      self->session_.consume(written);
-      self->writing_.size = 0;
-      if (failed) self->end();
-      else self->go_on();
-    });
+    if (writes_ || session_.buffered_amount() == 0) return;
+    if (written_ == writing_.size) {
+      writing_ = session_.take_output(writing_);
+      written_ = 0;
+    }
+    writes_ = true;
+    socket_.async_write_some(asio::buffer(writing_.data + written_, writing_.size - written_),
+                             [self = shared_from_this()](std::error_code failed, std::size_t n) {
+                               self->writes_ = false;
+                               self->written_ += n;
+                               self->session_.consume(n);
+                               if (failed) self->end();
+                               else self->go_on();
+                             });
   }
 
   void go_on() {
     if (!socket_.is_open()) return;
     write();
     read();
-    if (writing_.size != 0) return;
     std::error_code ignored;
     if (session_.wants() == ws::transport::half_close) socket_.shutdown(tcp::socket::shutdown_send, ignored);
     if (session_.wants() == ws::transport::drop) end();
@@ -96,6 +101,8 @@ class client : public std::enable_shared_from_this<client> {
   asio::steady_timer timer_;
   ws::session session_;
   ws::output_buffer writing_;
+  std::size_t written_ = 0;  // of it
+  bool writes_ = false;
   bool reading_ = false;
   bool ended_ = false;  // the peer's side
   char memory_[16 * 1024];

@@ -23,9 +23,13 @@ struct client {
   tcp::socket socket;
   asio::steady_timer timer;
   ws::session session;
+  ws::output_buffer writing;  // stays put while it is written
 
   client(tcp::socket from, const ws::options& options)
       : socket(std::move(from)), timer(socket.get_executor()), session(ws::role::server, options) {}
+  client(const client&) = delete;
+  client& operator=(const client&) = delete;
+  ~client() { session.free_buffer(writing); }
 };
 
 // Closes the socket when a deadline has passed, which ends whatever is awaited. They need not be exact.
@@ -47,9 +51,12 @@ asio::awaitable<void> serve(std::shared_ptr<client> c) {
   bool half_closed = false;
   for (std::error_code failed; !failed;) {
     while (!failed && session.buffered_amount() != 0) {
-      const std::string_view out = session.output();
-      session.consume(co_await c->socket.async_write_some(asio::buffer(out.data(), out.size()),
-                                                          asio::redirect_error(asio::use_awaitable, failed)));
+      c->writing = session.take_output(c->writing);
+      for (std::size_t done = 0, n = 0; !failed && done != c->writing.size; done += n) {
+        n = co_await c->socket.async_write_some(asio::buffer(c->writing.data + done, c->writing.size - done),
+                                                asio::redirect_error(asio::use_awaitable, failed));
+        session.consume(n);
+      }
     }
     if (session.wants() == ws::transport::half_close && !half_closed) {
       half_closed = true;

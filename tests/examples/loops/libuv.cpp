@@ -20,6 +20,7 @@ struct client {
   uv_shutdown_t shutdown;
   ws::session session;
   ws::output_buffer writing;
+  std::size_t left = 0;  // of it, to be written
   char memory[16 * 1024];
   int handles = 2;  // that libuv must close before this can go
   bool reading = false;
@@ -62,19 +63,25 @@ void receive(uv_stream_t* stream, ssize_t n, const uv_buf_t*) {
   go_on(c);
 }
 
+// Tells the session how much of the buffer was written.
+void written(client& c, std::size_t left) {
+  c.session.consume(c.left - left);
+  c.left = left;
+}
+
 // Hands out the output as a buffer that stays put while it is written; two of them circulate.
 void transmit(client& c) {
-  if (c.writing.size != 0 || c.session.buffered_amount() == 0) return;
+  if (c.left != 0 || c.session.buffered_amount() == 0) return;
   c.writing = c.session.take_output(c.writing);
+  c.left = c.writing.size;
   const uv_buf_t bytes = uv_buf_init(c.writing.data, static_cast<unsigned>(c.writing.size));
   const int failed = uv_write(&c.write, reinterpret_cast<uv_stream_t*>(&c.socket), &bytes, 1, [](uv_write_t* write, int why) {
     auto& mine = *static_cast<client*>(write->data);
-    mine.session.consume(mine.writing.size);
-    mine.writing.size = 0;
+    written(mine, 0);
     if (why != 0) end(mine);
     else go_on(mine);
   });
-  if (failed != 0) c.writing.size = 0, end(c);
+  if (failed != 0) end(c);
 }
 
 void go_on(client& c) {
@@ -85,7 +92,6 @@ void go_on(client& c) {
   if (reads && !c.reading) uv_read_start(stream, allocate, receive);
   if (!reads && c.reading) uv_read_stop(stream);
   c.reading = reads;
-  if (c.writing.size != 0) return;
   if (c.session.wants() == ws::transport::half_close && !c.half_closed) {
     c.half_closed = true;
     uv_shutdown(&c.shutdown, stream, [](uv_shutdown_t*, int) {});
@@ -103,6 +109,7 @@ void accept(uv_stream_t* listener, int failed) {
   // Deadlines need not be exact: twice a second is enough.
   uv_timer_start(&c->timer, [](uv_timer_t* timer) {
     auto& mine = *static_cast<client*>(timer->data);
+    written(mine, mine.left == 0 ? 0 : uv_stream_get_write_queue_size(reinterpret_cast<uv_stream_t*>(&mine.socket)));
     (void)mine.session.tick(uv_now(timer->loop) * 1000);
     go_on(mine);
   }, 0, 500);

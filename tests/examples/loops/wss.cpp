@@ -36,6 +36,9 @@ struct client {
   SSL* tls;
   BIO *from_peer = BIO_new(BIO_s_mem()), *to_peer = BIO_new(BIO_s_mem());
   ws::session session;
+  ws::output_buffer writing;  // goes through TLS
+  std::size_t encrypted = 0;  // of it
+  std::size_t unsent = 0;     // of that, while its ciphertext waits
   bool ended = false;  // the peer's side
   bool half_closed = false;
   bool gone = false;
@@ -49,6 +52,7 @@ struct client {
   client(const client&) = delete;
   client& operator=(const client&) = delete;
   ~client() {
+    session.free_buffer(writing);
     SSL_free(tls);
     ::close(fd);
   }
@@ -81,15 +85,21 @@ void receive(client& c) {
   (void)c.session.end_of_input();
 }
 
-// Encrypts no more than the socket takes soon: what waits stays in the session, where `backed_up()` sees it.
+// Encrypts no more than the socket takes soon, and says that it was sent when its ciphertext was: so the session knows how
+// much waits, and for how long.
 void settle(client& c) {
   for (bool more = true; more && !c.gone;) {
     more = false;
-    while (!SSL_in_init(c.tls) && c.session.buffered_amount() != 0 && c.output().size() < 64 * 1024) {
-      const std::string_view out = c.session.output();
-      const int n = SSL_write(c.tls, out.data(), static_cast<int>(out.size() < 16384 ? out.size() : 16384));
+    if (c.encrypted == c.writing.size) {
+      c.writing = c.session.take_output(c.writing);
+      c.encrypted = 0;
+    }
+    while (!SSL_in_init(c.tls) && c.encrypted != c.writing.size && c.output().size() < 64 * 1024) {
+      const std::size_t left = c.writing.size - c.encrypted;
+      const int n = SSL_write(c.tls, c.writing.data + c.encrypted, static_cast<int>(left < 16384 ? left : 16384));
       if (n <= 0) break;
-      c.session.consume(static_cast<std::size_t>(n));
+      c.encrypted += static_cast<std::size_t>(n);
+      c.unsent += static_cast<std::size_t>(n);
     }
     while (!c.output().empty()) {
       const ssize_t n = ::send(c.fd, c.output().data(), c.output().size(), MSG_NOSIGNAL);
@@ -98,8 +108,11 @@ void settle(client& c) {
       std::vector<char> sent(static_cast<std::size_t>(n));
       more = BIO_read(c.to_peer, sent.data(), static_cast<int>(n)) > 0;
     }
+    if (c.output().empty()) {
+      c.session.consume(c.unsent);
+      c.unsent = 0;
+    }
   }
-  if (!c.output().empty()) return;
   if (c.session.wants() == ws::transport::drop) c.gone = true;
   if (c.session.wants() == ws::transport::half_close && !c.half_closed) {
     c.half_closed = true;
