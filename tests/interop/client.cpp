@@ -1,5 +1,5 @@
 // Our client against somebody's echo server: messages of all kinds, fragments, a ping, and closing by two codes.
-//   client ws://HOST:PORT/PATH [--deflate] [--subprotocol NAME] [--largest BYTES] [--no-empty]
+//   client ws://HOST:PORT/PATH [--deflate] [--subprotocol NAME] [--largest BYTES] [--no-empty] [--answers-1000]
 // With --deflate the server must agree on permessage-deflate, without it is not offered. A line a check, `ok NAME` or
 // `FAIL NAME: why`; the last line is `N passed, N failed`.
 #include <netinet/in.h>
@@ -120,17 +120,19 @@ std::string letters(std::size_t n) {
 int main(int argc, char** argv) {
   std::string_view subprotocol;
   bool deflated = false, empty = true;
+  unsigned answer = 4001;  // some answer every Close by 1000, as they may
   std::size_t largest = 1024 * 1024;
   for (int i = 2; i < argc; ++i) {
     const std::string_view name = argv[i];
     if (name == "--deflate") deflated = true;
     else if (name == "--subprotocol" && i + 1 < argc) subprotocol = argv[++i];
     else if (name == "--no-empty") empty = false;
+    else if (name == "--answers-1000") answer = 1000;
     else if (name == "--largest" && i + 1 < argc) largest = std::strtoull(argv[++i], nullptr, 10);
     else argc = 0;
   }
   const ws::uri_result where = ws::parse_uri(argc > 1 ? argv[1] : "");
-  if (where.why != ws::error::none) return std::fputs("usage: client ws://HOST:PORT/PATH [--deflate] [--subprotocol NAME] [--largest BYTES] [--no-empty]\n", stderr), 2;
+  if (where.why != ws::error::none) return std::fputs("usage: client ws://HOST:PORT/PATH [--deflate] [--subprotocol NAME] [--largest BYTES] [--no-empty] [--answers-1000]\n", stderr), 2;
   const ws::deflate_options deflate{.engine = &ws::zlib_engine};
   const ws::extension_hook hook = ws::permessage_deflate(deflate);
   ws::options options;
@@ -181,7 +183,7 @@ int main(int argc, char** argv) {
   got += second.wait();
   (void)second.session.close(static_cast<ws::close_code>(4001), "own reason");
   got += second.wait(true);
-  check(got == "open message close:4001 " && second.session.was_clean(), "closed by 4001", got);
+  check(got == "open message close:" + std::to_string(answer) + " " && second.session.was_clean(), "closed by 4001", got);
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed != 0;
 }
