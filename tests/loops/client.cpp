@@ -102,6 +102,7 @@ struct client {
   bool slow = false;             // reads nothing for the first second
   bool dead = false;             // reads nothing after the handshake: the server must drop it
   std::uint64_t until = 0;       // sends each message again when it came back
+  std::uint64_t greeted_at = 0;
   bool greeted = false, closed = false, ended = false;
   std::string complaint;
 
@@ -121,6 +122,7 @@ void handle(client& c, const ws::event& ev) {
   switch (ev.type) {
     case ws::event_type::open:
       c.greeted = true;
+      c.greeted_at = now();
       for (message& m : c.to_send) {
         c.session.send(m.op, m.payload);
         c.sent.push_back(std::move(m));
@@ -149,7 +151,10 @@ void handle(client& c, const ws::event& ev) {
 void send_out(client& c) {
   while (!c.session.output().empty()) {
     const ssize_t n = c.link.send(c.session.output());
-    if (n <= 0 && c.dead && errno != EAGAIN && errno != EINTR) c.ended = c.closed = true;
+    if (n <= 0 && c.dead && errno != EAGAIN && errno != EINTR) {
+      c.ended = c.closed = true;
+      if (now() < c.greeted_at + 4'000'000 || now() > c.greeted_at + 20'000'000) c.complaint = "dropped after " + std::to_string(now() - c.greeted_at) + " us";
+    }
     if (n <= 0) return;
     c.session.consume(static_cast<std::size_t>(n));
   }
@@ -191,7 +196,7 @@ int main(int argc, char** argv) {
   std::deque<client> clients;
   const bool steady = argc == 3;
   for (unsigned i = 0; steady && i < 8; ++i) {
-    client& c = clients.emplace_back(std::atoi(argv[1]), plain, keys);
+    client& c = clients.emplace_back(std::atoi(argv[1]), i % 2 == 0 ? plain : compressing, keys);
     c.until = now() + 1'000'000 * std::strtoull(argv[2], nullptr, 10);
     for (const std::size_t size : {20U, 300U, 3000U}) c.to_send.push_back({ws::opcode::text, content(size, i)});
   }

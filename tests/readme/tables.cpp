@@ -102,7 +102,7 @@ void limits() {
   // Every member by its name: one more or less does not compile, so that none is left out below.
   const auto& [max_message, max_fragments, head, max_response_body, max_discarded, subprotocols, require_subprotocol,
                pass_plain_requests, allowed_origins, allow_null_origin, allow_absent_origin, extension, auto_pong,
-               auto_close_reply, pong_after_close, discard_after_close, trust_text, cut_long_reason, handshake_timeout,
+               auto_close_reply, pong_after_close, discard_after_close, trust_text, cut_long_reason, trace, handshake_timeout,
                close_timeout, ping_interval, ping_jitter, pong_timeout, idle_timeout, write_timeout, high_water, low_water] = options;
   const auto& [max_head, max_request_line, max_fields, allow_bare_line_feed] = head;
 
@@ -131,6 +131,7 @@ void limits() {
   OPTION(discard_after_close, flag, "messages that arrive after our own Close are not given out");
   OPTION(trust_text, flag, "text to send is not checked for UTF-8");
   OPTION(cut_long_reason, flag, "a close reason over 123 bytes is cut rather than refused");
+  row({"`trace`", trace == nullptr ? "none" : "", "a hook that is called for each frame"});
   OPTION(handshake_timeout, time, "for the whole opening handshake");
   OPTION(close_timeout, time, "from our Close to the peer's");
   OPTION(ping_interval, time, "of silence, then a ping is sent");

@@ -1,5 +1,6 @@
-// An echo server inside the frame loop of a game with SDL2: once a frame it does what there is to do, for no longer than a part
-// of the frame and with no more than so many bytes of one client. In steady state no frame allocates.     (Debian: libsdl2-dev)
+// An echo server inside the frame loop of a game with SDL2: once a frame it does what there is to do, with so many bytes of one
+// client at most; nothing new begins after the network's share of the frame. A message is handled whole, so a game sets a small
+// `max_message` too. In steady state no frame allocates.     (Debian: libsdl2-dev)
 //   c++ -std=c++20 -O2 -Iinclude tests/examples/loops/sdl.cpp -o sdl_echo $(pkg-config --cflags --libs sdl2) -lz && ./sdl_echo [--port N]
 #include <SDL.h>
 #include <netinet/in.h>
@@ -40,9 +41,9 @@ struct client {
 bool for_later() { return errno == EAGAIN || errno == EINTR; }
 
 // False: the connection is gone. What exceeds the frame's share waits in the kernel, and so holds the peer up.
-bool frame_of(client& c) {
+bool frame_of(client& c, std::uint64_t until) {
   char memory[16 * 1024];
-  for (std::size_t read = 0; read < bytes_a_frame && !c.ended && !c.session.backed_up();) {
+  for (std::size_t read = 0; read < bytes_a_frame && now() < until && !c.ended && !c.session.backed_up();) {
     const ssize_t n = ::recv(c.fd, memory, sizeof memory, 0);
     if (n < 0 && !for_later()) return false;
     if (n < 0) break;
@@ -100,7 +101,7 @@ int main(int argc, char** argv) {
     for (std::size_t i = 0; i < clients.size() && now() < begin + network_time; ++i) {
       std::optional<client>& c = clients[first];
       first = (first + 1) % clients.size();
-      if (c && !frame_of(*c)) c.reset();
+      if (c && !frame_of(*c, begin + network_time)) c.reset();
       if (c) continue;
       if (const int fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK); fd >= 0) c.emplace(fd, options);
     }
