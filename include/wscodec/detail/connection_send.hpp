@@ -67,7 +67,37 @@ inline error check_sent_text(const connection_state& s, opcode op, std::string_v
   return error::none;
 }
 
-inline error send(connection_state& s, output& out, opcode op, std::string_view payload, bool last) noexcept {
+/// Begins a frame that is a whole message of `length` < 64 KiB, if that can be done at once: writes its head and claims
+/// `room` bytes behind it, where the result points to; null: nothing was written. An open gate says that frames may be
+/// sent and that nobody wants to see them.
+WSCODEC_INLINE char* begin_at_once(connection_state& s, output& out, opcode op, std::uint64_t length, bool last, std::size_t room,
+                                   std::uint32_t& key) noexcept {
+  const bool whole = last && s.send_opcode == opcode::continuation && (op == opcode::text || op == opcode::binary);
+  if (s.fast_max < 0 || !whole || length >= 65536) return nullptr;
+  const bool masks = s.self == role::client;
+  const std::size_t head = (length < 126 ? 2U : 4U) + (masks ? 4U : 0U);
+  if (out.room() < head + room || (masks && (s.keys == nullptr || !s.keys->next(key)))) return nullptr;
+  char* const at = out.claim(head + room);
+  const auto n = static_cast<unsigned>(length);
+  store_big(at, static_cast<std::uint16_t>(0x8000U | static_cast<unsigned>(op) << 8 | (masks ? 0x80U : 0U) | (n < 126 ? n : 126U)));
+  if (n >= 126) store_big(at + 2, static_cast<std::uint16_t>(n));
+  if (masks) store_masking_key(at + head - 4, key);
+  return at + head;
+}
+
+/// Sends what is binary, or a small text that is ASCII, at once, if it can be; false: nothing was written.
+WSCODEC_INLINE bool send_at_once(connection_state& s, output& out, opcode op, std::string_view payload, bool last) noexcept {
+  const std::size_t n = payload.size();
+  if (op != opcode::binary && (n > small_payload || !mask_small<false, true>(nullptr, payload.data(), n, 0))) return false;
+  std::uint32_t key = 0;
+  char* const to = begin_at_once(s, out, op, n, last, n, key);
+  if (to == nullptr) return false;
+  if (s.self == role::client) mask_copy(to, payload.data(), n, key);
+  else copy_bytes(to, payload.data(), n);
+  return true;
+}
+
+WSCODEC_NOINLINE inline error send_step_by_step(connection_state& s, output& out, opcode op, std::string_view payload, bool last) noexcept {
   frame_head head;
   if (const error why = data_head(s, op, last, head); why != error::none) return why;
   if (out.room() < frame_size(s, payload.size())) return error::output_full;  // before the text is looked at
@@ -78,8 +108,12 @@ inline error send(connection_state& s, output& out, opcode op, std::string_view 
   return error::none;
 }
 
-inline error send_head(connection_state& s, output& out, opcode op, std::uint64_t length, bool last,
-                       std::uint32_t& key) noexcept {
+WSCODEC_INLINE error send(connection_state& s, output& out, opcode op, std::string_view payload, bool last) noexcept {
+  return send_at_once(s, out, op, payload, last) ? error::none : send_step_by_step(s, out, op, payload, last);
+}
+
+WSCODEC_NOINLINE inline error send_head_step_by_step(connection_state& s, output& out, opcode op, std::uint64_t length, bool last,
+                                                     std::uint32_t& key) noexcept {
   frame_head head;
   if (const error why = data_head(s, op, last, head); why != error::none) return why;
   if ((length >> 63) != 0) return error::length_top_bit;
@@ -92,6 +126,13 @@ inline error send_head(connection_state& s, output& out, opcode op, std::uint64_
   trace_sent(s, head);
   data_sent(s, op, last, 0);
   return error::none;
+}
+
+WSCODEC_INLINE error send_head(connection_state& s, output& out, opcode op, std::uint64_t length, bool last,
+                               std::uint32_t& key) noexcept {
+  key = 0;
+  if (begin_at_once(s, out, op, length, last, 0, key) != nullptr) return error::none;
+  return send_head_step_by_step(s, out, op, length, last, key);
 }
 
 inline error send_control(connection_state& s, output& out, opcode op, std::string_view payload) noexcept {

@@ -118,7 +118,7 @@ inline error session_connect(session_state& s, const client_request& request) no
   return queue_up(s, 512 + request.target.size(), [&](output& out) { return connect(s.conn, out, request); });
 }
 
-inline error session_send(session_state& s, opcode op, std::string_view payload, bool last, compression how) noexcept {
+WSCODEC_NOINLINE inline error session_send_step_by_step(session_state& s, opcode op, std::string_view payload, bool last, compression how) noexcept {
   if (payload.size() > ~std::size_t{0} / 4) return error::out_of_memory;
   if (compresses(s, payload, last, how)) {
     bool sent = false;
@@ -127,6 +127,14 @@ inline error session_send(session_state& s, opcode op, std::string_view payload,
   }
   return queue_up(s, payload.size() + max_frame_head,
                   [&](output& out) { return send(s.conn, out, op, payload, last); });
+}
+
+WSCODEC_INLINE error session_send(session_state& s, opcode op, std::string_view payload, bool last, compression how) noexcept {
+  output out{{s.queue.data + s.queue.end, s.queue.capacity - s.queue.end}};
+  if (s.conn.agreement != 0 || !send_at_once(s.conn, out, op, payload, last)) return session_send_step_by_step(s, op, payload, last, how);
+  s.queue.end += out.size();
+  watch_water(s);
+  return error::none;
 }
 
 inline error session_control(session_state& s, opcode op, std::string_view payload) noexcept {
