@@ -303,22 +303,41 @@ WSCODEC_INLINE bool gate(connection_state& s, char* p, std::size_t n, advanced& 
   return true;
 }
 
-/// Whether these are a few bytes from the middle of a binary frame, and nothing else is to be thought of. (In a frame
-/// means that the union holds `fr`.)
-WSCODEC_INLINE bool is_crumb(const connection_state& s, std::size_t n) noexcept {
-  return s.in_frame && n - 1 < 8 && n < s.fr.remaining && (s.first_byte & 8U) == 0 &&
-         s.fr.message.opcode == opcode::binary && s.closing == close_state::open && s.pending == error::none;
+/// Whether these bytes begin inside a binary frame, and nothing else is to be thought of. (In a frame means that the union
+/// holds `fr`.)
+WSCODEC_INLINE bool is_piece(const connection_state& s, std::size_t n) noexcept {
+  return s.in_frame && n != 0 && s.fr.remaining != 0 && (s.first_byte & 8U) == 0 && s.fr.message.opcode == opcode::binary &&
+         s.closing == close_state::open && s.pending == error::none;
 }
 
-/// Unmasks them to `to`; the key of an unmasked frame is 0. True for the first piece of the message.
-WSCODEC_INLINE bool take_crumb(connection_state& s, char* to, const char* p, std::size_t n) noexcept {
+/// Takes a few bytes that do not end the frame, to `to`, which may be `p`. The key of an unmasked frame is 0.
+WSCODEC_INLINE advanced take_crumb(connection_state& s, char* to, char* p, std::size_t n) noexcept {
   mask_bytes(to, p, n, s.fr.key);
   s.fr.key = rotate_masking_key(s.fr.key, n);
   s.fr.remaining -= n;
   s.offset += n;
   const bool first = s.first_pending;
   s.first_pending = false;
-  return first;
+  return {word_of(event_type::data, opcode::binary, first, false, s.fr.message.compressed), to, n, p + n};
+}
+
+/// Takes what is here of the frame.
+WSCODEC_NOINLINE inline advanced take_piece(connection_state& s, char* to, char* p, std::size_t n) noexcept {
+  if (n > s.fr.remaining) n = static_cast<std::size_t>(s.fr.remaining);
+  if (s.self == role::server) mask_payload(to, p, n, s.fr.key);
+  else if (to != p) copy_bytes(to, p, n);
+  s.fr.key = rotate_masking_key(s.fr.key, n);
+  s.fr.remaining -= n;
+  s.offset += n;
+  const bool last = s.fr.remaining == 0 && (s.first_byte & 0x80U) != 0;
+  const advanced result{word_of(event_type::data, opcode::binary, s.first_pending, last, s.fr.message.compressed), to, n, p + n};
+  s.first_pending = false;
+  if (s.fr.remaining == 0) {
+    s.in_frame = false;
+    if (last) s.fr.message.opcode = opcode::continuation;
+    open_gate(s);
+  }
+  return result;
 }
 
 /// Whether there is nothing to read, nothing left over to say, and nothing owed.
@@ -342,10 +361,7 @@ inline advanced advance_or_fail(connection_state& s, char* p, std::size_t n, con
 /// Everything but whole small messages.
 WSCODEC_NOINLINE inline advanced next_slowly(connection_state& s, char* p, std::size_t n) noexcept {
   if (is_quiet(s, n)) return {0, nullptr, 0, p};
-  if (is_crumb(s, n)) {
-    const bool first = take_crumb(s, p, p, n);
-    return {word_of(event_type::data, opcode::binary, first, false, s.fr.message.compressed), p, n, p + n};
-  }
+  if (is_piece(s, n)) return n < 8 && n < s.fr.remaining ? take_crumb(s, p, p, n) : take_piece(s, p, p, n);
   return advance_or_fail(s, p, n);
 }
 

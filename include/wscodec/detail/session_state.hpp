@@ -310,8 +310,10 @@ WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std:
   connection_state& c = s.conn;
   char* const end = p + n;
   if (is_quiet(c, n)) return {0, nullptr, 0, p};
-  if (is_crumb(c, n) && !c.fr.message.compressed && !s.message_given && n <= s.message.capacity - s.message.end) {
-    take_crumb(c, s.message.data + s.message.end, p, n);
+  // A piece that the message has room for, and does not end: what follows it is for the next call.
+  if (is_piece(c, n) && n < c.fr.remaining && !c.fr.message.compressed && !s.message_given && n <= s.message.capacity - s.message.end) {
+    if (n < 8) take_crumb(c, s.message.data + s.message.end, p, n);
+    else take_piece(c, s.message.data + s.message.end, p, n);
     s.message.end += n;
     return {0, nullptr, 0, end};
   }
