@@ -117,6 +117,28 @@ inline bool read_frame_head(connection_state& s, char*& at, const char* end, pla
   return false;
 }
 
+/// Reads the head of a fragment inside a message, as most are: here as a whole, under 64 KiB, within the limits. False:
+/// nothing was read.
+WSCODEC_INLINE bool read_fragment_head(connection_state& s, char*& at, const char* end, placing how) noexcept {
+  const bool masked = s.self == role::server;
+  message_state& message = s.fr.message;
+  if (end - at < 8 || s.fr.head_size != 0 || message.opcode == opcode::continuation || message.compressed) return false;
+  const unsigned code = byte_at(at + 1) ^ (masked ? 0x80U : 0U);
+  if ((byte_at(at) & 0x7FU) != 0 || code > 126 || s.opt->trace != nullptr) return false;
+  const std::size_t length = code == 126 ? load_big<std::uint16_t>(at + 2) : code;
+  const std::size_t size = (code == 126 ? 4U : 2U) + (masked ? 4U : 0U);
+  if (length < code || message.fragments >= s.opt->max_fragments || length > message_limit(s, how) - message.size) return false;
+  ++message.fragments;
+  message.size += length;
+  s.first_byte = byte_at(at);
+  s.fr.remaining = length;
+  s.fr.key = masked ? load_masking_key(at + size - 4) : 0;
+  s.in_frame = true;
+  s.offset += size;
+  at += size;
+  return true;
+}
+
 /// Takes payload bytes of a data frame: unmasks, validates, copies if told to. Returns how many are good.
 inline std::size_t take_payload(connection_state& s, char* p, std::size_t n, char* to) noexcept {
   const bool masked = s.self == role::server;
@@ -148,7 +170,7 @@ inline advanced read_frames(connection_state& s, char* const begin, std::size_t 
       if (p == end) return {0, nullptr, 0, p};
       error why = error::none;
       std::uint64_t where = 0;
-      if (!read_frame_head(s, p, end, dest.how, why, where)) {
+      if (!read_fragment_head(s, p, end, dest.how) && !read_frame_head(s, p, end, dest.how, why, where)) {
         if (why != error::none) return fail(s, why, where, end);
         return {0, nullptr, 0, p};
       }
