@@ -78,10 +78,32 @@ constexpr std::string_view trim_ows(std::string_view s) noexcept {
 
 constexpr char to_lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
 
+/// Whether eight bytes are the same without regard to ASCII letter case: they differ in bit 5 of letters only.
+constexpr bool same_eight(std::uint64_t a, std::uint64_t b) noexcept {
+  constexpr std::uint64_t ones = 0x0101010101010101U;
+  const std::uint64_t differ = a ^ b;
+  const std::uint64_t lower = a | ones * 0x20;
+  const std::uint64_t low_bits = lower & ones * 0x7F;
+  const std::uint64_t letters = (low_bits + ones * (0x80 - 'a')) & ~(low_bits + ones * (0x7F - 'z')) & ~lower;
+  return (differ & ~(ones * 0x20)) == 0 && ((differ << 2) & ~letters & ones * 0x80) == 0;
+}
+
 /// Compares without regard to ASCII letter case.
 constexpr bool same_name(std::string_view a, std::string_view b) noexcept {
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i)
+  const std::size_t n = a.size();
+  if (n != b.size()) return false;
+  std::size_t i = 0;
+  if (!std::is_constant_evaluated() && n >= 8) {
+    const auto eight = [](std::string_view s, std::size_t at) {
+      std::uint64_t word;
+      std::memcpy(&word, s.data() + at, 8);
+      return word;
+    };
+    for (; i + 8 <= n; i += 8)
+      if (!same_eight(eight(a, i), eight(b, i))) return false;
+    return same_eight(eight(a, n - 8), eight(b, n - 8));
+  }
+  for (; i < n; ++i)
     if (to_lower(a[i]) != to_lower(b[i])) return false;
   return true;
 }
@@ -181,10 +203,28 @@ constexpr error check_start_line(std::string_view line, head_kind kind) noexcept
   return is_status_line(line) ? error::none : error::status_line_invalid;
 }
 
+/// Where the token ends that `s` begins with. Most names are letters, digits and hyphens: sixteen are looked at at once.
+constexpr std::size_t name_end(std::string_view s) noexcept {
+  std::size_t i = 0;
+#if defined(__SSE2__) && defined(__GNUC__)
+  if (!std::is_constant_evaluated() && s.size() >= 16) {
+    typedef signed char bytes16 __attribute__((vector_size(16)));
+    typedef char chars16 __attribute__((vector_size(16)));
+    bytes16 v;
+    __builtin_memcpy(&v, s.data(), 16);
+    const bytes16 lower = v | 0x20;
+    const auto other = ~(((lower >= 'a') & (lower <= 'z')) | ((v >= '0') & (v <= '9')) | (v == '-'));
+    const auto bits = static_cast<unsigned>(__builtin_ia32_pmovmskb128(__builtin_bit_cast(chars16, other)));
+    i = bits != 0 ? static_cast<std::size_t>(std::countr_zero(bits)) : 16;
+  }
+#endif
+  while (i < s.size() && is_token_byte(s[i])) ++i;
+  return i;
+}
+
 constexpr error check_field_line(std::string_view line) noexcept {
   if (is_ows(line[0])) return error::line_folding;
-  std::size_t colon = 0;
-  while (colon < line.size() && is_token_byte(line[colon])) ++colon;
+  const std::size_t colon = name_end(line);
   return colon == 0 || colon == line.size() || line[colon] != ':' ? error::field_name_invalid : error::none;
 }
 
@@ -272,17 +312,16 @@ class field_cursor {
       list_ = list_.subspan(1);
       return true;
     }
-    const std::size_t end = text_.find('\n');
-    if (end == std::string_view::npos) return false;
-    std::string_view line = detail::part(text_, 0, end);
-    text_.remove_prefix(end + 1);
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos) {
+    const std::size_t colon = detail::name_end(text_);
+    const std::size_t end = text_.find('\n', colon);
+    if (end == std::string_view::npos || text_[colon] != ':') {
       text_ = {};
       return false;
     }
-    out = {detail::part(line, 0, colon), detail::trim_ows(detail::part(line, colon + 1))};
+    std::string_view value = detail::part(text_, colon + 1, end - colon - 1);
+    if (!value.empty() && value.back() == '\r') value.remove_suffix(1);
+    out = {detail::part(text_, 0, colon), detail::trim_ows(value)};
+    text_.remove_prefix(end + 1);
     return true;
   }
 
