@@ -46,7 +46,7 @@ __attribute__((noinline)) void receive(Codec& codec, const bench::workload& w, c
 
 template <class Codec>
 void count_receiving(const char* name, Codec codec, const bench::workload& w) {
-  std::vector<char> wire = w.wire;
+  bench::wire_bytes wire = w.wire;
   receive(codec, w, wire.data());
   wire = w.wire;  // it was unmasked in place
   CALLGRIND_START_INSTRUMENTATION;

@@ -8,7 +8,7 @@ namespace bench {
 
 namespace {
 
-alignas(4096) char read_memory[read_buffer_size];
+alignas(4096) char read_memory[16 + read_buffer_size];
 alignas(4096) char send_memory[send_buffer_size];
 
 void fill_bytes(std::string& to, std::size_t n, noise& any) {
@@ -41,7 +41,7 @@ void fill_json(std::string& to, std::size_t n, noise& any) {
   to.resize(n);
 }
 
-void append_big(std::vector<char>& to, std::uint64_t value, int bytes) {
+void append_big(wire_bytes& to, std::uint64_t value, int bytes) {
   while (bytes-- > 0) to.push_back(static_cast<char>(value >> (8 * bytes)));
 }
 
@@ -51,7 +51,7 @@ std::size_t count_of(std::size_t payload, std::size_t total) { return payload >=
 
 }  // namespace
 
-char* const read_buffer = read_memory;
+char* const read_buffer = read_memory + 16;  // as the wire
 char* const send_buffer = send_memory;
 
 std::string make_payload(content what, std::size_t n, std::uint64_t seed) {
@@ -67,7 +67,7 @@ std::string make_payload(content what, std::size_t n, std::uint64_t seed) {
   return made;
 }
 
-void append_frame(std::vector<char>& wire, unsigned first_byte, const std::string& payload, bool masked, noise& keys) {
+void append_frame(wire_bytes& wire, unsigned first_byte, const std::string& payload, bool masked, noise& keys) {
   wire.push_back(static_cast<char>(first_byte));
   const unsigned mask_bit = masked ? 0x80U : 0U;
   if (payload.size() < 126) {
