@@ -334,8 +334,7 @@ WSCODEC_INLINE bool is_piece(const connection_state& s, std::size_t n) noexcept 
 
 /// Takes a few bytes that do not end the frame, to `to`, which may be `p`. The key of an unmasked frame is 0.
 WSCODEC_INLINE advanced take_crumb(connection_state& s, char* to, char* p, std::size_t n) noexcept {
-  mask_bytes(to, p, n, s.fr.key);
-  s.fr.key = rotate_masking_key(s.fr.key, n);
+  s.fr.key = mask_few(to, p, n, s.fr.key);
   s.fr.remaining -= n;
   s.offset += n;
   const bool first = s.first_pending;
@@ -382,8 +381,8 @@ inline advanced advance_or_fail(connection_state& s, char* p, std::size_t n, con
 
 /// Everything but whole small messages.
 WSCODEC_NOINLINE inline advanced next_slowly(connection_state& s, char* p, std::size_t n) noexcept {
-  if (is_quiet(s, n)) return {0, nullptr, 0, p};
   if (is_piece(s, n)) return n < 8 && n < s.fr.remaining ? take_crumb(s, p, p, n) : take_piece(s, p, p, n);
+  if (is_quiet(s, n)) return {0, nullptr, 0, p};
   return advance_or_fail(s, p, n);
 }
 

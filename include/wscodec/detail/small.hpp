@@ -43,14 +43,20 @@ WSCODEC_INLINE Char* anonymous(Char* p) noexcept {
 
 inline constexpr std::uint64_t top_bits = 0x8080808080808080U;
 
+/// XORs a few bytes, one by one; gives the key as the next byte sees it. `to` may be `from`.
+WSCODEC_INLINE std::uint32_t mask_few(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
+  for (std::size_t i = 0; i != n; ++i) {
+    to[i] = static_cast<char>(from[i] ^ static_cast<char>(std::endian::native == std::endian::big ? key >> 24 : key));
+    key = rotate_key(key, 1);
+  }
+  return key;
+}
+
 /// XORs 64-bit words, any length; `to` may be `from`. Machines without vectors have nothing better.
 inline void mask_words(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
   std::size_t i = 0;
   for (; n - i >= 8; i += 8) store_word(to + i, load_word<std::uint64_t>(from + i) ^ double_key(key));
-  for (; i != n; ++i) {
-    to[i] = static_cast<char>(from[i] ^ static_cast<char>(std::endian::native == std::endian::big ? key >> 24 : key));
-    key = rotate_key(key, 1);
-  }
+  mask_few(to + i, from + i, n - i, key);
 }
 
 /// What becomes of `n <= 16` bytes. `ascii_only`: if a byte is not ASCII nothing is stored and the answer is false.
