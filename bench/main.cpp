@@ -209,7 +209,7 @@ void receive_row(const std::string& group, const std::string& name, const worklo
   // what the same would do for us.
   workload small_reads = w;
   small_reads.read_size = 4 * kib;
-  if (w.read_size > 4 * kib && !w.from_client) all.push_back({"connection, reads of 4 KiB", connection_receives(small_reads)});
+  if (w.read_size > 4 * kib) all.push_back({"connection, reads of 4 KiB", connection_receives(small_reads)});
   all.push_back({"session", session_receives(w)});
   all.push_back({"session, prepare", session_receives_prepared(w)});
   all.push_back({"Beast", beast_receives(w)});
@@ -278,7 +278,9 @@ void sending_rows(bool v3) {
       const workload w = sending(client, content::bytes, payload, 256 * kib);
       std::vector<entry> all;
       all.push_back({"limit: memcpy", memcpy_payloads(w), false});
-      all.push_back({"connection", connection_sends(w)});
+      all.push_back({"connection", connection_sends(w, false)});
+      // websocketpp writes each message to memory that it has just freed: what the same would do for us.
+      all.push_back({"connection, one by one", connection_sends(w, true)});
       if (!client && payload == 125) all.push_back({"connection, head only", connection_sends_heads(w)});
       all.push_back({"session", session_sends(w)});
       all.push_back({"Beast", beast_sends(w)});

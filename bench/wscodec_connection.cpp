@@ -60,12 +60,12 @@ class receives : public contestant_of<receives> {
 
 class sends : public contestant_of<sends> {
  public:
-  explicit sends(const workload& w) : w_(w), end_(!w.from_client) {}
+  sends(const workload& w, bool one_by_one) : w_(w), one_by_one_(one_by_one), end_(!w.from_client) {}
 
   void run(tally& to) { run(to, [](ws::output&) {}); }
   void run(delivery& to) {
     run(to, [&](ws::output& out) {
-      if (!read_frames(send_buffer, out.size(), w_.from_client, to)) give_up("connection", "sent no frames");
+      if (out.size() != 0 && !read_frames(send_buffer, out.size(), w_.from_client, to)) give_up("connection", "sent no frames");
     });
   }
 
@@ -76,6 +76,10 @@ class sends : public contestant_of<sends> {
     const auto op = static_cast<ws::opcode>(w_.opcode);
     ws::output out{{send_buffer, send_buffer_size}};
     for (const std::string& payload : w_.payloads) {
+      if (one_by_one_) {
+        judge(out);
+        out.clear();
+      }
       ws::error result = end_.connection.send(out, op, payload);
       if (result == ws::error::output_full) {
         judge(out);
@@ -89,6 +93,7 @@ class sends : public contestant_of<sends> {
   }
 
   const workload& w_;
+  bool one_by_one_;  // the transport takes each at once
   endpoint end_;
 };
 
@@ -155,7 +160,7 @@ class accepts : public contestant_of<accepts> {
 }  // namespace
 
 contestant_ptr connection_receives(const workload& w) { return std::make_unique<receives>(w); }
-contestant_ptr connection_sends(const workload& w) { return std::make_unique<sends>(w); }
+contestant_ptr connection_sends(const workload& w, bool one_by_one) { return std::make_unique<sends>(w, one_by_one); }
 contestant_ptr connection_sends_heads(const workload& w) { return std::make_unique<sends_heads>(w); }
 contestant_ptr connection_accepts(const workload& w) { return std::make_unique<accepts>(w); }
 

@@ -39,6 +39,8 @@ struct end {
   bool in_message = false, closes = false, failed = false, closed = false;
 
   end(ws::role self, const ws::options& options) : session{self, options, &keys, &memory.hook} {}
+  /// An open message is given up when the other end closes.
+  bool all_arrived() const { return sent.empty() || (in_message && sent.size() == 1); }
 };
 
 struct pair {
@@ -61,7 +63,7 @@ struct pair {
         from.sent.pop_front();
         break;
       case ws::event_type::close:
-        REQUIRE(!e.closed && (damaged || from.sent.empty()));
+        REQUIRE(!e.closed && (damaged || from.all_arrived()));
         e.closed = true;
         break;
       case ws::event_type::failed:
@@ -194,7 +196,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)both.client.session.close();
   settle();
   if (!both.damaged) {
-    REQUIRE(both.client.sent.empty() && both.server.sent.empty());
+    REQUIRE(both.client.all_arrived() && both.server.all_arrived());
     REQUIRE(both.client.session.was_clean() && both.server.session.was_clean());
     REQUIRE(both.server.session.wants() == ws::transport::half_close);
   }

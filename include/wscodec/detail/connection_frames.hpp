@@ -382,7 +382,6 @@ inline advanced advance_or_fail(connection_state& s, char* p, std::size_t n, con
 /// Everything but whole small messages.
 WSCODEC_NOINLINE inline advanced next_slowly(connection_state& s, char* p, std::size_t n) noexcept {
   if (is_piece(s, n)) return n < 8 && n < s.fr.remaining ? take_crumb(s, p, p, n) : take_piece(s, p, p, n);
-  if (is_quiet(s, n)) return {0, nullptr, 0, p};
   return advance_or_fail(s, p, n);
 }
 
@@ -391,7 +390,7 @@ WSCODEC_INLINE event next(connection_state& s, std::span<char>& in) noexcept {
   const std::size_t n = in.size();
   advanced result;
   if (!gate(s, p, n, result)) [[unlikely]]
-    result = next_slowly(s, p, n);
+    result = is_quiet(s, n) ? advanced{0, nullptr, 0, p} : next_slowly(s, p, n);
   in = {result.at, n - static_cast<std::size_t>(result.at - p)};
   return event_of(result.word, result.payload, result.size);
 }

@@ -309,7 +309,6 @@ inline bool settle(session_state& s, advanced& got) noexcept {
 WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std::size_t n) noexcept {
   connection_state& c = s.conn;
   char* const end = p + n;
-  if (is_quiet(c, n)) return {0, nullptr, 0, p};
   // A piece that the message has room for, and does not end: what follows it is for the next call.
   if (is_piece(c, n) && n < c.fr.remaining && !c.fr.message.compressed && !s.message_given && n <= s.message.capacity - s.message.end) {
     if (n < 8) take_crumb(c, s.message.data + s.message.end, p, n);
@@ -392,7 +391,7 @@ WSCODEC_INLINE event session_next(session_state& s, std::span<char>& in) noexcep
   advanced got;
   // A whole small message goes straight through; the gate is shut while a message is open.
   if (!gate(s.conn, p, n, got)) [[unlikely]]
-    got = session_take_compressed(s, p, n);
+    got = is_quiet(s.conn, n) ? advanced{0, nullptr, 0, p} : session_take_compressed(s, p, n);
   else if (got.word == word_of(event_type::data, opcode::text, true, true))
     got.word = word_of(event_type::message, opcode::text, true, true);
   else if (got.word == word_of(event_type::data, opcode::binary, true, true))
