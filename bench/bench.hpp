@@ -194,7 +194,7 @@ contestant_ptr memcpy_payloads(const workload&);         // the limit of sending
 contestant_ptr connection_receives(const workload&);
 contestant_ptr session_receives(const workload&);
 contestant_ptr session_receives_prepared(const workload&);
-contestant_ptr connection_sends(const workload&);
+contestant_ptr connection_sends(const workload&, bool one_by_one);
 contestant_ptr connection_sends_heads(const workload&);
 contestant_ptr session_sends(const workload&);
 
