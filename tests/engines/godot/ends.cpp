@@ -8,7 +8,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 #include <wscodec.hpp>
@@ -46,7 +49,8 @@ std::string drive(int fd, ws::session& session, Act act) {
     if (ev.type == ws::event_type::open) happened += "open ";
     if (ev.type == ws::event_type::message) happened += "message:" + std::string{ev.payload} + " ";
     if (ev.type == ws::event_type::pong) happened += "pong:" + std::string{ev.payload} + " ";
-    if (ev.type == ws::event_type::close) happened += "close:" + std::to_string(static_cast<unsigned>(ev.code())) + ":" + shown(ev.payload) + " ";
+    if (ev.type == ws::event_type::close)
+      happened += "close:" + std::to_string(static_cast<unsigned>(ev.code())) + ":" + shown(ev.payload) + " ";
     if (ev.type == ws::event_type::failed) happened += "failed:" + std::string{ws::explain(ev.why()).name} + " ";
     act(ev);
   };
@@ -60,7 +64,7 @@ std::string drive(int fd, ws::session& session, Act act) {
     if (session.wants() == ws::transport::drop) break;
     if (session.wants() == ws::transport::half_close && !half_closed) half_closed = ::shutdown(fd, SHUT_WR) == 0;
     const ssize_t n = ::recv(fd, memory, sizeof memory, 0);
-    if (n < 0) return happened + "nothing came";
+    if (n < 0) return happened + std::strerror(errno);  // EAGAIN: the ten seconds are over
     if (n == 0)
       if (const ws::event ev = session.end_of_input()) handle(ev);
     std::span<char> bytes{memory, static_cast<std::size_t>(n)};
@@ -158,12 +162,14 @@ int client(const char* url) {
   const auto nothing = [](ws::session&, const ws::event&) {};
   visit(where, "Godot's server refuses a subprotocol", "other", "failed:connection_lost unclean", nothing);
   visit(where, "Godot's server refuses to do without one", "", "failed:connection_lost unclean", nothing);
-  visit(where, "Godot's server closes, we answer", "chat", "open close:4006:the server's reason\\0 clean", [](ws::session& session, const ws::event& ev) {
-    if (ev.type == ws::event_type::open) session.send(ws::opcode::text, "close");
-  });
+  visit(where, "Godot's server closes, we answer", "chat", "open close:4006:the server's reason\\0 clean",
+        [](ws::session& session, const ws::event& ev) {
+          if (ev.type == ws::event_type::open) session.send(ws::opcode::text, "close");
+        });
   visit(where, "Godot's server answers pings", "chat", "open pong: pong:" + std::string(125, 'p') + " close:4007:" + std::string(123, 'r') + " clean",
         [](ws::session& session, const ws::event& ev) {
-          if (ev.type == ws::event_type::pong && !ev.payload.empty()) session.close(static_cast<ws::close_code>(4007), std::string(123, 'r'));
+          if (ev.type == ws::event_type::pong && !ev.payload.empty())
+            session.close(static_cast<ws::close_code>(4007), std::string(123, 'r'));
           if (ev.type != ws::event_type::open) return;
           session.ping("");
           session.ping(std::string(125, 'p'));
