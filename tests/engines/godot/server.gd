@@ -1,4 +1,4 @@
-# An echo server by Godot's WebSocketServer; what it sees of the end of each connection goes to stdout.
+# An echo server by Godot's WebSocketServer; what it sees of the end of each connection goes to stdout. It closes when told "close".
 extends SceneTree
 
 var server = WebSocketServer.new()
@@ -19,6 +19,9 @@ func _received(id):
 	var peer = server.get_peer(id)
 	while peer.get_available_packet_count() > 0:
 		var packet = peer.get_packet()
+		if packet.get_string_from_utf8() == "close":
+			server.disconnect_peer(id, 4006, "the server's reason")
+			return
 		peer.set_write_mode(WebSocketPeer.WRITE_MODE_TEXT if peer.was_string_packet() else WebSocketPeer.WRITE_MODE_BINARY)
 		peer.put_packet(packet)
 

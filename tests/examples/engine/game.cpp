@@ -1,6 +1,7 @@
 // A game's server and eight players, as an engine would embed wscodec: all memory comes from one fixed arena, no exceptions, no
 // RTTI, a byte budget for each connection and frame, and the engine's macros are defined before our headers are read.
-// 600 frames of a simulated clock run as fast as they can over links in memory; with glibc the calls of the heap are counted.
+// A level, 600 states and the inputs go over links in memory, as fast as they can, by a simulated clock; with glibc the calls of
+// the heap are counted.
 //   c++ -std=c++20 -O2 -fno-exceptions -fno-rtti -Wall -Werror -Iinclude tests/examples/engine/game.cpp -o game && ./game
 #include <array>
 #include <bit>
@@ -102,6 +103,7 @@ constexpr std::size_t bytes_a_frame = 1200;
 struct wire {
   std::uint8_t bytes[bytes_a_frame];
   std::int32_t size = 0;
+  int full = 0;  // frames whose budget was not enough
 
   void carry(ws::session& from) {
     size = 0;
@@ -111,6 +113,7 @@ struct wire {
       size += static_cast<std::int32_t>(n);
       from.consume(n);
     }
+    full += from.output().empty() ? 0 : 1;
   }
   TArrayView<std::uint8_t> arrived() { return {bytes, size}; }
 };
@@ -120,8 +123,10 @@ struct wire {
 constexpr int players = 8, frames = 600;
 
 struct input {
+  std::uint32_t number;
   std::int16_t dx, dy;
 };
+using level = std::array<std::uint8_t, 2500>;  // what a player is sent first: several frames' budget
 struct state {
   std::uint32_t frame = 0;
   std::array<std::array<std::int16_t, 2>, players> at{};
@@ -141,7 +146,10 @@ bool read(std::string_view payload, Value& value) {
 struct player {
   ws::session here, there;  // the player's end and the server's
   wire up{}, down{};
+  bool loaded = false;      // has the level
   std::uint32_t seen = 0;   // states
+  std::uint32_t sent = 0;   // inputs
+  std::uint32_t heard = 0;  // inputs, by the server
   std::uint32_t wrong = 0;
   bool clean = false;
 
@@ -150,6 +158,7 @@ struct player {
 };
 
 struct world {
+  level map{};
   state now;
   std::array<state, frames + 1> history{};  // what each state must have been
 };
@@ -158,8 +167,10 @@ void play(player& p, const world& w) {
   std::span<char> bytes = chars(p.down.arrived());
   while (const ws::event ev = p.here.next(bytes)) {
     state s;
-    if (ev.type == ws::event_type::message && read(ev.payload, s)) {
-      if (s.frame != p.seen + 1 || bytes_of(s) != bytes_of(w.history[s.frame])) ++p.wrong;
+    if (ev.type == ws::event_type::message && !p.loaded) {
+      p.loaded = ev.payload == bytes_of(w.map);
+    } else if (ev.type == ws::event_type::message) {
+      if (!read(ev.payload, s) || s.frame != p.seen + 1 || bytes_of(s) != bytes_of(w.history[s.frame])) ++p.wrong;
       p.seen = s.frame;
     }
     if (ev.type == ws::event_type::failed) ++p.wrong;
@@ -167,13 +178,17 @@ void play(player& p, const world& w) {
   }
 }
 
-void serve(player& p, std::array<std::int16_t, 2>& at) {
+void serve(player& p, const level& map, std::array<std::int16_t, 2>& at) {
   std::span<char> bytes = chars(p.up.arrived());
   while (const ws::event ev = p.there.next(bytes)) {
     input i;
-    if (ev.type == ws::event_type::request) p.there.accept();
+    if (ev.type == ws::event_type::request) {
+      p.there.accept();
+      p.there.send(ws::opcode::binary, bytes_of(map));
+    }
     if (ev.type == ws::event_type::failed) ++p.wrong;
-    if (ev.type != ws::event_type::message || !read(ev.payload, i)) continue;
+    if (ev.type != ws::event_type::message) continue;
+    if (!read(ev.payload, i) || i.number != ++p.heard) ++p.wrong;
     at[0] = static_cast<std::int16_t>(at[0] + i.dx);
     at[1] = static_cast<std::int16_t>(at[1] + i.dy);
   }
@@ -209,18 +224,19 @@ int main() {
     p.emplace(options, keys);
     if (p->here.connect({.host = "game.example", .target = "/match"}) != ws::error::none) return 1;
   }
+  for (std::size_t i = 0; i < w.map.size(); ++i) w.map[i] = static_cast<std::uint8_t>(i * i % 251);
   int open_since = 0;
   for (int frame = 0; frame < frames + 60; ++frame, clock += 16'667) {
     bool all_open = true;
     for (int i = 0; i < players; ++i) {
       player& p = *room[static_cast<std::size_t>(i)];
-      serve(p, w.now.at[static_cast<std::size_t>(i)]);
+      serve(p, w.map, w.now.at[static_cast<std::size_t>(i)]);
       play(p, w);
       (void)p.here.tick(clock);
       (void)p.there.tick(clock);
       all_open = all_open && p.here.is_open() && p.there.is_open();
-      const input step{static_cast<std::int16_t>(i + 1), static_cast<std::int16_t>(frame % 3 - 1)};
-      if (p.here.is_open()) (void)p.here.send(ws::opcode::binary, bytes_of(step));
+      const input step{p.sent + 1, static_cast<std::int16_t>(i + 1), static_cast<std::int16_t>(frame % 3 - 1)};
+      if (p.here.send(ws::opcode::binary, bytes_of(step)) == ws::error::none) ++p.sent;
       if (frame % 60 == 59) (void)p.here.ping();  // measures the round trip
     }
     if (all_open && w.now.frame < frames) {
@@ -238,14 +254,20 @@ int main() {
     }
   }
   std::uint32_t states = 0, wrong = 0;
+  std::uint32_t inputs = 0, lost = 0;
+  int full = 0;
   bool clean = true;
   for (const auto& p : room) {
     states += p->seen;
     wrong += p->wrong;
+    inputs += p->heard;
+    lost += p->sent - p->heard;
+    full += p->down.full;
     clean = clean && p->clean && p->there.was_clean() && p->here.round_trip_time() != 0;
   }
   const unsigned long calls = heap_calls - before;
-  std::printf("%d frames from frame %d on, %d players: %u states seen, %u wrong, ends %s; arena %zu bytes, heap %lu calls\n", frames, open_since,
-              players, states, wrong, clean ? "clean" : "unclean", arena.used(), calls);
-  return states == frames * players && wrong == 0 && clean && calls == 0 ? 0 : 1;
+  std::printf("%d frames from frame %d on, %d players: %u states seen, %u inputs heard, %u lost, %u wrong\n", frames, open_since, players,
+              states, inputs, lost, wrong);
+  std::printf("%d times over budget, ends %s; arena %zu bytes, heap %lu calls\n", full, clean ? "clean" : "unclean", arena.used(), calls);
+  return states == frames * players && inputs >= frames * players && lost == 0 && wrong == 0 && full != 0 && clean && calls == 0 ? 0 : 1;
 }
