@@ -313,6 +313,25 @@ TEST_CASE("prepare gives at least one byte, and commit of less or nothing is fin
   }
 }
 
+TEST_CASE("without memory prepare gives nothing, and next says so; asking again may help", "[session]") {
+  for (const bool commits : {false, true})
+    for (const bool again : {false, true}) {
+      counting_allocator memory;
+      memory.fail_at = 0;
+      const ws::options opt;
+      side s{ws::role::server, opt, true, memory.hook()};
+      CHECK(s.session.prepare().empty());
+      if (commits) s.session.commit(0);
+      if (again) CHECK(!s.session.prepare().empty());
+      const ws::event ev = s.session.next();
+      CHECK(ev.type == (again ? ws::event_type::none : ws::event_type::failed));
+      CHECK(s.session.why() == (again ? ws::error::none : ws::error::out_of_memory));
+      CHECK(!s.session.next());
+      CHECK(s.session.is_open() == again);
+      if (!again) CHECK(s.sent() == "-> close 1011 \"\"\n");
+    }
+}
+
 TEST_CASE("what fails between prepare and commit stays failed", "[session][K14][K15]") {
   for (const bool is_large : {false, true}) {
     side s{ws::role::server, defaults()};

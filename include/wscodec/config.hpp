@@ -1,6 +1,10 @@
 // wscodec: layer 0, configuration. The only header that defines macros; all of them begin with WSCODEC_.
 #pragma once
 
+#if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 202002L
+#error "wscodec needs C++20: -std=c++20, or /std:c++20"
+#endif
+
 #define WSCODEC_VERSION_MAJOR 0
 #define WSCODEC_VERSION_MINOR 1
 #define WSCODEC_VERSION_PATCH 0

@@ -62,8 +62,8 @@ struct borrowed_list {
   [[nodiscard]] WSCODEC_INLINE borrowed* items() noexcept { return reinterpret_cast<borrowed*>(this + 1); }
 };
 
-/// Where the memory is that `prepare` gave out, until `commit`.
-enum class prepared_in : std::uint8_t { nothing, input, message };
+/// Where the memory is that `prepare` gave out, until `commit`; `refused`: there was none, which `next` is to tell.
+enum class prepared_in : std::uint8_t { nothing, input, message, refused };
 
 struct session_state {
   connection_state conn;
@@ -423,13 +423,20 @@ inline std::span<char> prepare(session_state& s, std::size_t size) noexcept {
   }
   // While a request waits for its answer its bytes and what follows stay here: no more than a head (H20).
   if (c.phase == phase::deciding && s.input.size() >= c.opt->head.max_head) return {};
-  if (!make_room(s, s.input, size)) return {};
-  s.prepared = prepared_in::input;
+  s.prepared = make_room(s, s.input, size) ? prepared_in::input : prepared_in::refused;
+  if (s.prepared == prepared_in::refused) return {};
   return {s.input.data + s.input.end, s.input.capacity - s.input.end};
 }
 
 /// `next` over the bytes that `commit` took.
 inline event session_next_committed(session_state& s) noexcept {
+  if (s.prepared == prepared_in::refused) {
+    s.prepared = prepared_in::nothing;
+    const event ev = fail_from_outside(s.conn, error::out_of_memory);
+    if (ev) s.message.end = 0;
+    queue_owed(s);
+    if (ev) return ev;
+  }
   std::span<char> in{s.input.data + s.input.begin, s.input.size()};
   const event ev = session_next(s, in);
   s.input.begin = s.input.end - in.size();
@@ -439,8 +446,8 @@ inline event session_next_committed(session_state& s) noexcept {
 /// `n` bytes were read into what `prepare` gave.
 inline void commit(session_state& s, std::size_t n) noexcept {
   const prepared_in where = s.prepared;
+  if (where == prepared_in::nothing || where == prepared_in::refused) return;
   s.prepared = prepared_in::nothing;
-  if (where == prepared_in::nothing) return;
   if (where == prepared_in::input) {
     const std::size_t room = s.input.capacity - s.input.end;
     s.input.end += n < room ? n : room;
