@@ -117,19 +117,27 @@ inline bool read_frame_head(connection_state& s, char*& at, const char* end, pla
   return false;
 }
 
-/// Reads the head of a fragment inside a message, as most are: here as a whole, under 64 KiB, within the limits. False:
-/// nothing was read.
-WSCODEC_INLINE bool read_fragment_head(connection_state& s, char*& at, const char* end, placing how) noexcept {
+/// Reads the head of a data frame as most are: here as a whole, under 64 KiB, within the limits. False: nothing was read.
+WSCODEC_INLINE bool read_usual_head(connection_state& s, char*& at, const char* end, placing how) noexcept {
   const bool masked = s.self == role::server;
-  message_state& message = s.fr.message;
-  if (end - at < 8 || s.fr.head_size != 0 || message.opcode == opcode::continuation || message.compressed) return false;
+  message_state message = s.fr.message;
+  if (end - at < 8 || s.fr.head_size != 0) return false;
   const unsigned code = byte_at(at + 1) ^ (masked ? 0x80U : 0U);
-  if ((byte_at(at) & 0x7FU) != 0 || code > 126 || s.opt->trace != nullptr) return false;
+  const auto op = static_cast<opcode>(byte_at(at) & 0x7FU);
+  if (op > opcode::binary || (op == opcode::continuation) == (message.opcode == opcode::continuation) || code > 126) return false;
+  if (op != opcode::continuation) {
+    message = {};
+    message.opcode = op;
+  }
   const std::size_t length = code == 126 ? load_big<std::uint16_t>(at + 2) : code;
   const std::size_t size = (code == 126 ? 4U : 2U) + (masked ? 4U : 0U);
-  if (length < code || message.fragments >= s.opt->max_fragments || length > message_limit(s, how) - message.size) return false;
+  if (length < code || message.compressed || message.fragments >= s.opt->max_fragments ||
+      length > message_limit(s, how) - message.size || s.opt->trace != nullptr)
+    return false;
+  if (op != opcode::continuation) s.first_pending = true;
   ++message.fragments;
   message.size += length;
+  s.fr.message = message;
   s.first_byte = byte_at(at);
   s.fr.remaining = length;
   s.fr.key = masked ? load_masking_key(at + size - 4) : 0;
@@ -170,7 +178,7 @@ inline advanced read_frames(connection_state& s, char* const begin, std::size_t 
       if (p == end) return {0, nullptr, 0, p};
       error why = error::none;
       std::uint64_t where = 0;
-      if (!read_fragment_head(s, p, end, dest.how) && !read_frame_head(s, p, end, dest.how, why, where)) {
+      if (!read_usual_head(s, p, end, dest.how) && !read_frame_head(s, p, end, dest.how, why, where)) {
         if (why != error::none) return fail(s, why, where, end);
         return {0, nullptr, 0, p};
       }
