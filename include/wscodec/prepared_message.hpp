@@ -175,6 +175,7 @@ class prepared_message {
   WSCODEC_INLINE prepared_message(const prepared_message& other) noexcept : p_(other.p_), why_(other.why_) {
     if (p_ != nullptr) detail::add_reference(p_->references);
   }
+  // NOLINTNEXTLINE(bugprone-unhandled-self-assignment,cert-oop54-cpp): it is counted before it is forgotten
   WSCODEC_INLINE prepared_message& operator=(const prepared_message& other) noexcept {
     if (other.p_ != nullptr) detail::add_reference(other.p_->references);
     detail::forget_prepared(p_);

@@ -181,7 +181,7 @@ void play(player& p, const world& w) {
 void serve(player& p, const level& map, std::array<std::int16_t, 2>& at) {
   std::span<char> bytes = chars(p.up.arrived());
   while (const ws::event ev = p.there.next(bytes)) {
-    input i;
+    input i{};
     if (ev.type == ws::event_type::request) {
       p.there.accept();
       p.there.send(ws::opcode::binary, bytes_of(map));
