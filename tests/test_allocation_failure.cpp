@@ -74,6 +74,8 @@ struct trial {
       while (const ws::event ev = s.session.next()) s.happened(ev);
     }
   }
+  /// A frame of the peer's.
+  [[nodiscard]] std::string frame(unsigned first, std::string_view payload) const { return wire::frame(other(s.self), first, payload); }
   void drain() { sent += s.take(); }
   void returned() {
     for (void* token = nullptr; s.session.returned(token);) ++tokens_back;
@@ -94,6 +96,9 @@ struct trial {
 };
 
 const std::string large = sim::pattern(20'000), lent = sim::letters(500);
+
+/// Not a role: both, one after the other.
+constexpr auto either = static_cast<ws::role>(2);
 
 struct scenario {
   const char* name;
@@ -153,35 +158,35 @@ constexpr scenario scenarios[] = {
        t.drain();
        t.read("HTTP/1.1 404 Not Found\r\nX: " + lent + "\r\nContent-Length: 500\r\n\r\n" + lent, 100);
      }},
-    {"small messages in place", ws::role::server, true, [](trial& t) { t.read(frame(ws::role::client, 0x81, "hello")); }},
-    {"a message joined from parts", ws::role::client, true, [](trial& t) { t.read(frame(ws::role::server, 0x82, large), 777); }},
-    {"a message joined from fragments", ws::role::server, true,
+    {"small messages in place", either, true, [](trial& t) { t.read(t.frame(0x81, "hello")); }},
+    {"a message joined from parts", either, true, [](trial& t) { t.read(t.frame(0x82, large), 777); }},
+    {"a message joined from fragments", either, true,
      [](trial& t) {
        for (int i = 0; i < 20; ++i)
-         t.read(frame(ws::role::client, (i == 0 ? 1U : 0U) | (i == 19 ? 0x80U : 0), lent));
+         t.read(t.frame((i == 0 ? 1U : 0U) | (i == 19 ? 0x80U : 0), lent));
      }},
-    {"a binary message through prepare", ws::role::server, true,
-     [](trial& t) { t.read_prepared(frame(ws::role::client, 0x82, large) + frame(ws::role::client, 0x82, large), 3000); }},
-    {"a text message through prepare", ws::role::client, true,
-     [](trial& t) { t.read_prepared(frame(ws::role::server, 0x81, sim::letters(20'000)), 3000); }},
-    {"pings, whole and cut", ws::role::server, true,
+    {"a binary message through prepare", either, true,
+     [](trial& t) { t.read_prepared(t.frame(0x82, large) + t.frame(0x82, large), 3000); }},
+    {"a text message through prepare", either, true,
+     [](trial& t) { t.read_prepared(t.frame(0x81, sim::letters(20'000)), 3000); }},
+    {"pings, whole and cut", either, true,
      [](trial& t) {
-       t.read(frame(ws::role::client, 0x89, "whole"));
+       t.read(t.frame(0x89, "whole"));
        t.drain();
-       t.read(frame(ws::role::client, 0x89, "cut into bytes"), 1);
+       t.read(t.frame(0x89, "cut into bytes"), 1);
        t.drain();
      }},
-    {"pongs pile up", ws::role::client, true,
+    {"pongs pile up", either, true,
      [](trial& t) {
-       for (int i = 0; i < 50; ++i) t.read(frame(ws::role::server, 0x89, std::string(100, 'p')));
+       for (int i = 0; i < 50; ++i) t.read(t.frame(0x89, std::string(100, 'p')));
        t.drain();
      }},
-    {"small messages sent", ws::role::client, true,
+    {"small messages sent", either, true,
      [](trial& t) {
        for (int i = 0; i < 100; ++i) t.call(t.s.session.send(ws::opcode::text, "hello"));
        t.drain();
      }},
-    {"large messages sent, slowly drained", ws::role::server, true,
+    {"large messages sent, slowly drained", either, true,
      [](trial& t) {
        for (int i = 0; i < 10; ++i) {
          t.call(t.s.session.send(ws::opcode::binary, large));
@@ -189,7 +194,7 @@ constexpr scenario scenarios[] = {
        }
        t.drain();
      }},
-    {"a message sent in pieces", ws::role::client, true,
+    {"a message sent in pieces", either, true,
      [](trial& t) {
        t.call(t.s.session.send(ws::opcode::text, lent, false));
        for (int i = 0; i < 10; ++i) {
@@ -199,7 +204,7 @@ constexpr scenario scenarios[] = {
        t.call(t.s.session.send(ws::opcode::continuation, lent));
        t.drain();
      }},
-    {"borrowed payloads", ws::role::server, true,
+    {"borrowed payloads", either, true,
      [](trial& t) {
        for (int i = 0; i < 40; ++i) {
          t.lend(lent);
@@ -209,39 +214,39 @@ constexpr scenario scenarios[] = {
        t.drain();
        t.returned();
      }},
-    {"borrowed payloads of a client", ws::role::client, true,
+    {"borrowed payloads of a client", either, true,
      [](trial& t) {
        for (int i = 0; i < 20; ++i) t.lend(lent);
        t.drain();
        t.returned();
      }},
-    {"our Close", ws::role::client, true,
+    {"our Close", either, true,
      [](trial& t) {
        t.call(t.s.session.close(ws::close_code::normal, "bye"));
        t.drain();
-       t.read(wire::close_frame(ws::role::server, 1000, "bye"));
+       t.read(wire::close_frame(other(t.s.self), 1000, "bye"));
        t.s.eof();
      }},
-    {"the peer's Close, cut", ws::role::server, true,
+    {"the peer's Close, cut", either, true,
      [](trial& t) {
-       t.read(wire::close_frame(ws::role::client, 1000, "bye"), 2);
+       t.read(wire::close_frame(other(t.s.self), 1000, "bye"), 2);
        t.drain();
        t.s.eof();
      }},
-    {"a broken rule inside a message", ws::role::server, true,
+    {"a broken rule inside a message", either, true,
      [](trial& t) {
        t.may_fail = true;
-       t.read(frame(ws::role::client, 0x01, lent) + "\xFF");
+       t.read(t.frame(0x01, lent) + "\xFF");
        t.drain();
      }},
-    {"a failure from outside", ws::role::client, true,
+    {"a failure from outside", either, true,
      [](trial& t) {
        t.may_fail = true;
-       t.read(frame(ws::role::server, 0x01, lent));
+       t.read(t.frame(0x01, lent));
        t.s.happened(t.s.session.fail(ws::error::message_too_big));
        t.drain();
      }},
-    {"output taken in turns, with borrowed payloads between", ws::role::server, true,
+    {"output taken in turns, with borrowed payloads between", either, true,
      [](trial& t) {
        ws::output_buffer spare;
        for (int i = 0; i < 12; ++i) {
@@ -257,12 +262,12 @@ constexpr scenario scenarios[] = {
        t.drain();
        t.returned();
      }},
-    {"pings of the clock", ws::role::client, true,
+    {"pings of the clock", either, true,
      [](trial& t) {
        for (std::uint64_t now = 0; now < 100; now += 10) {
          t.s.happened(t.s.session.tick(now * 1'000'000));
          t.drain();
-         t.read(frame(ws::role::server, 0x8A, wire::hex("00 00 00 01")));
+         t.read(t.frame(0x8A, wire::hex("00 00 00 01")));
        }
      }},
     {"a handshake that times out", ws::role::server, false,
@@ -273,9 +278,9 @@ constexpr scenario scenarios[] = {
        t.s.happened(t.s.session.tick(20'000'000));
        t.drain();
      }},
-    {"released between all steps", ws::role::server, true,
+    {"released between all steps", either, true,
      [](trial& t) {
-       const std::string bytes = frame(ws::role::client, 0x82, large);
+       const std::string bytes = t.frame(0x82, large);
        for (std::size_t at = 0; at < bytes.size(); at += 3000) {
          t.read(std::string_view{bytes}.substr(at, 3000));
          t.s.session.release();
@@ -286,9 +291,9 @@ constexpr scenario scenarios[] = {
          t.s.session.release();
        }
      }},
-    {"moved between all steps", ws::role::server, true,
+    {"moved between all steps", either, true,
      [](trial& t) {
-       const std::string bytes = frame(ws::role::client, 0x82, large) + frame(ws::role::client, 0x89, "ping");
+       const std::string bytes = t.frame(0x82, large) + t.frame(0x89, "ping");
        for (std::size_t at = 0; at < bytes.size(); at += 3000) {
          t.read(std::string_view{bytes}.substr(at, 3000), 1500);
          t.call(t.s.session.send(ws::opcode::text, "hello"));
@@ -296,6 +301,62 @@ constexpr scenario scenarios[] = {
          t.s.session = std::move(other_place);
        }
        t.drain();
+     }},
+    {"a whole message, and one in pieces behind it", either, true,
+     [](trial& t) { t.read(t.frame(0x82, lent) + t.frame(0x01, "a") + t.frame(0x80, lent), 400); }},
+    {"many messages in one read, each answered", either, true,
+     [](trial& t) {
+       t.s.on_event = [&t, before = t.s.on_event](const ws::event& ev) {
+         before(ev);
+         if (ev.type == ws::event_type::message) t.call(t.s.session.send(ev.opcode, ev.payload));
+       };
+       std::string bytes;
+       for (int i = 0; i < 30; ++i) bytes += t.frame(0x82, lent);
+       t.read(bytes);
+       t.drain();
+     }},
+    {"prepared messages, small and large", either, true,
+     [](trial& t) {
+       const ws::prepared_message small{ws::opcode::text, "small"}, big{ws::opcode::binary, large};
+       for (int i = 0; i < 6; ++i) {
+         t.call(t.s.session.send(small));
+         t.call(t.s.session.send(big));
+         t.sent += t.s.take(7'000);
+       }
+       t.drain();
+     }},
+    {"messages through prepare, answered from its memory", either, true,
+     [](trial& t) {
+       t.read_prepared(t.frame(0x82, large), 5000);
+       t.call(t.s.session.send(ws::opcode::binary, lent));
+       t.read_prepared(t.frame(0x81, lent) + t.frame(0x89, "ping"), 100);
+       t.drain();
+     }},
+    {"a Close behind borrowed payloads", either, true,
+     [](trial& t) {
+       for (int i = 0; i < 5; ++i) t.lend(large);
+       t.call(t.s.session.close(ws::close_code::going_away, "enough"));
+       t.drain();
+       t.returned();
+       t.read(wire::close_frame(other(t.s.self), 1001));
+       t.s.eof();
+     }},
+    {"both close at once", either, true,
+     [](trial& t) {
+       t.call(t.s.session.send(ws::opcode::text, lent));
+       t.call(t.s.session.close());
+       t.read(wire::close_frame(other(t.s.self), 1000));
+       t.drain();
+       t.s.eof();
+     }},
+    {"pings of ours, and their pongs cut", either, true,
+     [](trial& t) {
+       for (int i = 0; i < 4; ++i) {
+         t.call(t.s.session.ping());
+         t.call(t.s.session.ping(std::string(125, 'x')));
+         t.drain();
+         t.read(t.frame(0x8A, std::string(125, 'x')), 50);
+       }
      }},
 };
 
@@ -336,7 +397,7 @@ struct outcome {
   bool told = false;
 };
 
-outcome run(const scenario& what, std::size_t fail_at, bool fail_after) {
+outcome run(const scenario& what, ws::role self, std::size_t fail_at, bool fail_after) {
   counting_allocator memory;
   memory.fail_at = fail_at;
   memory.fail_after = fail_after;
@@ -344,7 +405,7 @@ outcome run(const scenario& what, std::size_t fail_at, bool fail_after) {
   opt.ping_interval = 5'000'000;
   outcome result;
   {
-    trial t{what.self, what.open, opt, memory};
+    trial t{self, what.open, opt, memory};
     what.run(t);
     result = {t.s.events(), t.sent, memory.calls, memory.refused, t.told || t.s.session.state() == ws::close_state::failed};
     if (t.failure != ws::error::none && t.failure != ws::error::out_of_memory && !t.may_fail)
@@ -352,7 +413,7 @@ outcome run(const scenario& what, std::size_t fail_at, bool fail_after) {
     if (t.failure == ws::error::out_of_memory && t.s.session.why() != ws::error::out_of_memory) FAIL("why() says another error");
     // What was sent is whole, up to what the transport did not take.
     if (!t.sent.starts_with("HTTP/") || t.sent.starts_with("HTTP/1.1 101"))
-      CHECK(wire::describe_sent(what.self, t.sent).find("BAD") == std::string::npos);
+      CHECK(wire::describe_sent(self, t.sent).find("BAD") == std::string::npos);
     if (t.s.session.buffered_amount() == 0) CHECK(t.tokens == t.tokens_back);
     use_further(t);
   }
@@ -374,23 +435,26 @@ std::string without_pongs(ws::role self, std::string_view sent) {
 }  // namespace
 
 TEST_CASE("an allocation that fails is told, leaks nothing, and leaves a harmless session", "[allocation_failure][F04][K14]") {
-  REQUIRE(std::size(scenarios) >= 20);
-  std::size_t failures = 0;
-  for (const scenario& what : scenarios) {
-    const outcome good = run(what, counting_allocator::never, false);
-    CHECK(good.refused == 0);
-    for (const bool fail_after : {false, true})
-      for (std::size_t i = 0; i < good.calls; ++i) {
-        INFO(what.name << ": allocation " << i << " of " << good.calls << (fail_after ? " and all after it" : ""));
-        const outcome bad = run(what, i, fail_after);
-        failures += bad.refused;
-        CHECK(bad.refused >= 1);
-        if (bad.told) continue;
-        CHECK((bad.events == good.events));
-        if (fail_after) CHECK((without_pongs(what.self, bad.sent) == without_pongs(what.self, good.sent)));
-        else CHECK((bad.sent == good.sent));
-      }
-  }
+  std::size_t failures = 0, swept = 0;
+  for (const scenario& what : scenarios)
+    for (const ws::role self : wire::both_roles) {
+      if (what.self != either && what.self != self) continue;
+      ++swept;
+      const outcome good = run(what, self, counting_allocator::never, false);
+      CHECK(good.refused == 0);
+      for (const bool fail_after : {false, true})
+        for (std::size_t i = 0; i < good.calls; ++i) {
+          INFO(what.name << ", " << wire::name(self) << ": allocation " << i << " of " << good.calls << (fail_after ? " and all after it" : ""));
+          const outcome bad = run(what, self, i, fail_after);
+          failures += bad.refused;
+          CHECK(bad.refused >= 1);
+          if (bad.told) continue;
+          CHECK((bad.events == good.events));
+          if (fail_after) CHECK((without_pongs(self, bad.sent) == without_pongs(self, good.sent)));
+          else CHECK((bad.sent == good.sent));
+        }
+    }
+  CHECK(swept >= 60);
   CHECK(failures > 200);
 }
 
