@@ -21,7 +21,8 @@ struct parameter {
 struct member {
   std::string name;
   std::vector<parameter> parameters;
-  bool operator==(const member&) const = default;
+  std::string rest = {};  // of its text, behind the name
+  bool operator==(const member& other) const { return name == other.name && parameters == other.parameters; }
 };
 
 /// The whole list; false when its grammar is broken.
@@ -29,6 +30,7 @@ bool read(std::span<const ws::field> fields, std::vector<member>& to) {
   ws::extension_cursor all{ws::field_cursor{fields}};
   for (ws::extension one; all.next(one);) {
     member m{std::string{one.name()}, {}};
+    const std::string_view rest = one.rest();
     REQUIRE(ws::detail::is_token(m.name));
     for (ws::extension_parameter p; one.next(p);) {
       char plain[64];
@@ -37,6 +39,7 @@ bool read(std::span<const ws::field> fields, std::vector<member>& to) {
       m.parameters.push_back({std::string{p.name}, std::string{p.value}, p.has_value, p.quoted});
     }
     REQUIRE(!one.malformed());
+    m.rest = rest.substr(0, rest.size() - one.rest().size());
     to.push_back(std::move(m));
   }
   return !all.malformed();
@@ -97,12 +100,22 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::uint32_t confirmed = asking.confirm(&client, parameters);
     REQUIRE(confirmed != 0 && ws::deflate_agreement::of(confirmed).server_max_window_bits == agreed.server_max_window_bits);
   }
-  // As an answer: a client that confirms it has windows that exist.
+  // As an answer: a client that confirms it has the windows that it says.
   for (const member& m : list)
     if (m.name == "permessage-deflate") {
-      const std::uint32_t confirmed = hook.confirm(hook.options, text);
+      const ws::deflate_options client;
+      const ws::extension_hook asking = ws::permessage_deflate(client);
+      const std::uint32_t confirmed = asking.confirm(&client, m.rest);
+      if (confirmed == 0) continue;
       const ws::deflate_agreement agreed = ws::deflate_agreement::of(confirmed);
-      REQUIRE(confirmed == 0 || (agreed.server_max_window_bits >= 8 && agreed.server_max_window_bits <= 15));
+      REQUIRE(m.parameters.size() <= 4);
+      for (const parameter& p : m.parameters) {
+        const unsigned bits = p.name == "server_max_window_bits" ? agreed.server_max_window_bits : p.name == "client_max_window_bits" ? agreed.client_max_window_bits : 0U;
+        REQUIRE(p.name != "server_max_window_bits" || (bits >= 8 && bits <= 15));
+        REQUIRE(bits == 0 || p.quoted || p.value == std::to_string(bits));
+        REQUIRE(p.name != "server_no_context_takeover" || agreed.server_no_context_takeover);
+        REQUIRE(p.name != "client_no_context_takeover" || agreed.client_no_context_takeover);
+      }
     }
   return 0;
 }

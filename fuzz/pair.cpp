@@ -36,7 +36,7 @@ struct end {
   std::string streamed;       // of the open message
   ws::output_buffer spare;
   std::size_t queued = 0, received = 0;
-  bool in_message = false, closes = false, failed = false, closed = false;
+  bool in_message = false, failed = false, closed = false;
 
   end(ws::role self, const ws::options& options) : session{self, options, &keys, &memory.hook} {}
   /// An open message is given up when the other end closes.
@@ -67,7 +67,7 @@ struct pair {
         e.closed = true;
         break;
       case ws::event_type::failed:
-        REQUIRE(!e.failed && (damaged || ev.why() == ws::error::connection_lost));
+        REQUIRE(!e.failed && damaged);
         REQUIRE(!ws::explain(ev.why()).what.empty());
         e.failed = true;
         break;
@@ -170,7 +170,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       }
       case 7:
-        if (run.byte() < 8 && !e.in_message) e.closes = e.session.close(ws::close_code::normal, "enough") == ws::error::none || e.closes;
+        if (run.byte() < 8 && !e.in_message) (void)e.session.close(ws::close_code::normal, "enough");
         break;
       default: {
         const std::size_t most = 1U + run.byte() * 16U;

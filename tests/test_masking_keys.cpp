@@ -1,6 +1,7 @@
 // Masking keys (RFC 6455 5.3, 10.3): rule F21.
 #include "wscodec/masking_keys.hpp"
 
+#include <cstring>
 #include <type_traits>
 
 #include "catch.hpp"
@@ -238,5 +239,45 @@ TEST_CASE("F21 a server needs no keys and asks for none", "[masking_keys][F21]")
     CHECK(e->close() == ws::error::none);
     CHECK(to_hex(e->take_sent()) == "81 01 78 89 01 79 88 02 03 e8");
     CHECK(e->entropy.calls == 0);
+  }
+}
+
+TEST_CASE("F21 a source that fails once refuses that send, which asks it once", "[masking_keys][F21]") {
+  struct failing_once {
+    int calls = 0;
+    static bool fill(void* self, char* to, std::size_t n) {
+      std::memset(to, 'k', n);
+      return ++static_cast<failing_once*>(self)->calls != 1;
+    }
+  };
+  for (int what = 0; what < 3; ++what) {
+    failing_once source;
+    ws::masking_keys keys{&failing_once::fill, &source};
+    const ws::options opt;
+    char scratch[ws::min_scratch];
+    char memory[64];
+    ws::output out{memory};
+    ws::connection connection{ws::role::client, ws::negotiated{}, opt, scratch, &keys};
+    ws::session session{ws::role::client, ws::negotiated{}, opt, &keys};
+    std::uint32_t key = 0;
+    const auto send = [&] {
+      if (what == 0) return connection.send(out, ws::opcode::binary, "x");
+      if (what == 1) return connection.head(out, ws::opcode::binary, 1, true, key);
+      return session.send(ws::opcode::binary, "x");
+    };
+    CHECK(send() == ws::error::no_entropy);
+    CHECK(source.calls == 1);
+    CHECK(out.size() == 0);
+    CHECK(session.output().empty());
+    CHECK(send() == ws::error::none);
+    CHECK(source.calls == 2);
+    for (int i = 0; i < 63; ++i) {  // as many as the pool holds
+      out.clear();
+      CHECK(send() == ws::error::none);
+    }
+    CHECK(source.calls == 2);
+    out.clear();
+    CHECK(send() == ws::error::none);
+    CHECK(source.calls == 3);
   }
 }

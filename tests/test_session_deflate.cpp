@@ -766,3 +766,28 @@ TEST_CASE("D16 a copy that cannot be made is an error, and later messages arrive
     CHECK(memory.idle());
   }
 }
+
+TEST_CASE("the trace hook sees compressed frames, both ways", "[session_deflate][trace]") {
+  std::string lines;
+  const ws::trace_hook hook{[](void* to, const ws::traced_frame& f) noexcept {
+                              char line[96];
+                              ws::output out{line};
+                              ws::frame_head head = f.head;
+                              head.masking_key = 0;
+                              head.length = 0;
+                              (void)ws::describe(out, head);
+                              static_cast<std::string*>(to)->append(f.sent ? "-> " : "<- ").append(out.written()).append("\n");
+                            },
+                            &lines};
+  both_ends e;
+  e.server_side.options.trace = &hook;
+  e.echo = true;
+  REQUIRE(e.open());
+  CHECK(e.client.send(ws::opcode::text, std::string(100, 'x')) == ws::error::none);
+  CHECK(e.client.send(ws::opcode::text, std::string(5000, 'y')) == ws::error::none);
+  e.run();
+  CHECK(e.server.send(ws::prepared_message{ws::opcode::text, std::string(2000, 'z')}) == ws::error::none);
+  e.run();
+  const std::string read = "<- text, fin, rsv1, masked 00000000, 0 bytes\n", sent = "-> text, fin, rsv1, 0 bytes\n";
+  CHECK(lines == read + sent + read + sent + sent);
+}

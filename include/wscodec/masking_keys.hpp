@@ -31,6 +31,9 @@ class masking_keys {
     return true;
   }
 
+  /// Whether the next key is here already, so that the source need not be asked.
+  [[nodiscard]] WSCODEC_INLINE bool ready() const noexcept { return left_ >= 4; }
+
   /// `n` bytes straight from the source, for a nonce.
   [[nodiscard]] WSCODEC_INLINE bool fill(char* to, std::size_t n) noexcept { return source_ != nullptr && source_(context_, to, n); }
 

@@ -40,7 +40,7 @@ struct options {
   bool cut_long_reason = false;         ///< K05, cut at a code point rather than refuse
 
   // Seeing what happens.
-  const trace_hook* trace = nullptr;    ///< called for each frame, both ways; small received messages then go the longer way
+  const trace_hook* trace = nullptr;    ///< called for each frame, both ways; set before a session begins
 
   // Deadlines (rules T01-T07), driven by `tick`.
   std::uint64_t handshake_timeout = 10'000'000;

@@ -69,9 +69,10 @@ class session {
   /// `commit` or `release`.
   [[nodiscard]] WSCODEC_INLINE event next(std::span<char>& in) noexcept { return detail::session_next(s_, in); }
 
-  /// Memory to read into, at least 1 byte and about `size`; empty when there is none to be had, which `next()` then tells
-  /// as out_of_memory, or when an undecided request keeps `head.max_head` bytes waiting: do not read then. While a large binary frame is received it is the message's own, so that
-  /// nothing is copied. It stays until `commit(n)`, which takes its first `n` bytes; then `next()` until none.
+  /// Memory to read into, at least 1 byte and about `size`. Empty, so that nothing is to be read, when there is no memory,
+  /// which `next()` then tells as out_of_memory, or while an undecided request keeps `head.max_head` bytes waiting. While a
+  /// large binary frame is received it is the message's own, so that nothing is copied. It stays until `commit(n)`, which
+  /// takes its first `n` bytes; then `next()` until none.
   [[nodiscard]] WSCODEC_INLINE std::span<char> prepare(std::size_t size = 16 * 1024) noexcept {
     return detail::prepare(s_, size);
   }

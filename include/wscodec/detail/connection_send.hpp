@@ -76,7 +76,8 @@ WSCODEC_INLINE char* begin_at_once(connection_state& s, output& out, opcode op, 
   if (s.fast_max < 0 || !whole || length >= 65536) return nullptr;
   const bool masks = s.self == role::client;
   const std::size_t head = (length < 126 ? 2U : 4U) + (masks ? 4U : 0U);
-  if (out.room() < head + room || (masks && (s.keys == nullptr || !s.keys->next(key)))) return nullptr;
+  // A source is asked step by step, once, where its failure can be told (F21).
+  if (out.room() < head + room || (masks && (s.keys == nullptr || !s.keys->ready() || !s.keys->next(key)))) return nullptr;
   char* const at = out.claim(head + room);
   const auto n = static_cast<unsigned>(length);
   store_big(at, static_cast<std::uint16_t>(0x8000U | static_cast<unsigned>(op) << 8 | (masks ? 0x80U : 0U) | (n < 126 ? n : 126U)));

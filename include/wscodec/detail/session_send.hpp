@@ -233,7 +233,8 @@ inline error send_prepared(session_state& s, prepared_state& p, compression how)
   } else {
     why = error::out_of_memory;
   }
-  if (c.self == role::server && why == error::none) trace_sent(c, parse_frame_head(frame_of(f)).head);
+  if (c.self == role::server && why == error::none && c.opt->trace != nullptr) [[unlikely]]
+    trace_sent(c, parse_frame_head(frame_of(f)).head);
   // The receiver's window holds what our own compressor never saw (D16).
   if (why == error::none && f->compressed && s.deflate != nullptr) forget_compressed(*s.deflate);
   return why;

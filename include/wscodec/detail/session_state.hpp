@@ -309,7 +309,7 @@ inline bool settle(session_state& s, advanced& got) noexcept {
 WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std::size_t n) noexcept {
   connection_state& c = s.conn;
   char* const end = p + n;
-  // A piece that the message has room for, and does not end: what follows it is for the next call.
+  // A piece from the middle of a frame that the message has room for.
   if (is_piece(c, n) && n < c.fr.remaining && !c.fr.message.compressed && !s.message_given && n <= s.message.capacity - s.message.end) {
     if (n < 8) take_crumb(c, s.message.data + s.message.end, p, n);
     else take_piece(c, s.message.data + s.message.end, p, n);
@@ -423,8 +423,10 @@ inline std::span<char> prepare(session_state& s, std::size_t size) noexcept {
   }
   // While a request waits for its answer its bytes and what follows stay here: no more than a head (H20).
   if (c.phase == phase::deciding && s.input.size() >= c.opt->head.max_head) return {};
-  s.prepared = make_room(s, s.input, size) ? prepared_in::input : prepared_in::refused;
-  if (s.prepared == prepared_in::refused) return {};
+  // Without memory for so much, what room there is will do.
+  const bool room = make_room(s, s.input, size) || s.input.capacity != s.input.end;
+  s.prepared = room ? prepared_in::input : prepared_in::refused;
+  if (!room) return {};
   return {s.input.data + s.input.end, s.input.capacity - s.input.end};
 }
 

@@ -38,7 +38,7 @@ struct client {
   ws::session session;
   ws::output_buffer writing;  // goes through TLS
   std::size_t encrypted = 0;  // of it
-  std::size_t unsent = 0;     // of that, while its ciphertext waits
+  std::size_t unsent = 0;     // of that, while the record's ciphertext waits
   bool ended = false;  // the peer's side
   bool half_closed = false;
   bool gone = false;
@@ -85,8 +85,8 @@ void receive(client& c) {
   (void)c.session.end_of_input();
 }
 
-// Encrypts no more than the socket takes soon, and says that it was sent when its ciphertext was: so the session knows how
-// much waits, and for how long.
+// Encrypts a record when the last one is gone, and says that it was sent when its ciphertext was: so the session knows how much
+// waits, and for how long.
 void settle(client& c) {
   for (bool more = true; more && !c.gone;) {
     more = false;
@@ -94,12 +94,11 @@ void settle(client& c) {
       c.writing = c.session.take_output(c.writing);
       c.encrypted = 0;
     }
-    while (!SSL_in_init(c.tls) && c.encrypted != c.writing.size && c.output().size() < 64 * 1024) {
+    if (!SSL_in_init(c.tls) && c.encrypted != c.writing.size && c.output().empty()) {
       const std::size_t left = c.writing.size - c.encrypted;
       const int n = SSL_write(c.tls, c.writing.data + c.encrypted, static_cast<int>(left < 16384 ? left : 16384));
-      if (n <= 0) break;
-      c.encrypted += static_cast<std::size_t>(n);
-      c.unsent += static_cast<std::size_t>(n);
+      c.unsent = n > 0 ? static_cast<std::size_t>(n) : 0;
+      c.encrypted += c.unsent;
     }
     while (!c.output().empty()) {
       const ssize_t n = ::send(c.fd, c.output().data(), c.output().size(), MSG_NOSIGNAL);
@@ -116,7 +115,7 @@ void settle(client& c) {
   if (c.session.wants() == ws::transport::drop) c.gone = true;
   if (c.session.wants() == ws::transport::half_close && !c.half_closed) {
     c.half_closed = true;
-    SSL_shutdown(c.tls);  // says so inside TLS; the socket follows when that is sent
+    SSL_shutdown(c.tls);  // says so inside TLS; the socket follows
     settle(c);
     ::shutdown(c.fd, SHUT_WR);
   }

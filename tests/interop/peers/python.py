@@ -133,7 +133,7 @@ async def aiohttp_server():
                 await link.send_str(message.data)
             elif message.type == WSMsgType.BINARY:
                 await link.send_bytes(message.data)
-        print(f"closed {link.close_code} {'done' if link.close_code == 1000 else 'own reason'}", flush=True)  # it does not show the reason
+        print(f"closed {link.close_code}", flush=True)  # it does not show the reason
         return link
 
     app = web.Application()
