@@ -186,7 +186,7 @@ def reset_unread(make):
     return run
 
 
-for name, make in {"messages": lambda peer: response(peer) + peer.binary(bytes(MIB)) * 12,
+for name, make in {"messages": lambda peer: response(peer) + peer.binary(bytes(MIB)) * 6,
                    "pings": lambda peer: response(peer) + peer.ping(b"p" * 125) * 60_000,
                    "failure": lambda peer: response(peer) + peer.binary(bytes(12 * MIB)) + b"\xff"}.items():
     case(f"unread.end.{name}", f"K12 EOF while nothing is drained: {name}", ended_unread(make), "")
