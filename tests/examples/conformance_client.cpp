@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -66,24 +67,28 @@ bool run(const ws::uri& server, const std::string& target, ws::masking_keys& key
   ws::session session{ws::role::client, options, &keys};
   bool good = session.connect({.host = host.written(), .target = target}) == ws::error::none;
   static char memory[256 * 1024];
+  bool ended = false;  // the peer's side
   while (good) {
     (void)session.tick(now());
     const ws::transport wish = session.wants();
     if (wish == ws::transport::drop) break;
     if (wish == ws::transport::half_close) ::shutdown(fd, SHUT_WR);
-    const int events = (session.backed_up() ? 0 : POLLIN) | (session.buffered_amount() != 0 ? POLLOUT : 0);
+    const int events = (ended || session.backed_up() ? 0 : POLLIN) | (session.buffered_amount() != 0 ? POLLOUT : 0);
     pollfd polled{fd, static_cast<short>(events), 0};
     ::poll(&polled, 1, 1000);
     if ((polled.revents & POLLOUT) != 0) {
       const std::string_view out = session.output();
       const ssize_t n = ::send(fd, out.data(), out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (n < 0 && errno != EAGAIN && errno != EINTR) break;  // reset by the peer
       if (n > 0) session.consume(static_cast<std::size_t>(n));
     }
     if ((polled.revents & ~POLLOUT) == 0) continue;
     const ssize_t n = ::recv(fd, memory, sizeof memory, MSG_DONTWAIT);
-    if (n <= 0) {
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (n < 0 || ended) break;  // reset by the peer
+    if (n == 0) {
+      ended = true;  // what is queued may still be sent
       (void)session.end_of_input();
-      if (n < 0) break;
       continue;
     }
     std::span<char> bytes{memory, static_cast<std::size_t>(n)};

@@ -141,19 +141,23 @@ int main(int argc, char** argv) {
   }
   char memory[64 * 1024];
   bool closing = false;
-  for (;;) {
-    while (talk.session.buffered_amount() != 0) {
+  bool ended = false;  // the server's side
+  bool lost = false;   // reset: nothing can be sent any more
+  while (!lost) {
+    while (talk.session.buffered_amount() != 0 && !lost) {
       const std::string_view out = talk.session.output();
-      const ssize_t n = ::send(fd, out.data(), out.size(), MSG_NOSIGNAL);
-      if (n <= 0) break;
-      talk.session.consume(static_cast<std::size_t>(n));
+      const ssize_t n = ::send(fd, out.data(), out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (n > 0) talk.session.consume(static_cast<std::size_t>(n));
+      else if (errno == EAGAIN || errno == EINTR) break;
+      else lost = true;
     }
     if (const ws::event late = talk.session.tick(now())) talk.handle(late);
     const ws::transport wish = talk.session.wants();
     if (wish == ws::transport::drop) break;
     if (wish == ws::transport::half_close) ::shutdown(fd, SHUT_WR);
     const bool reading = talk.session.is_open() && !talk.input_ended && talk.unanswered < 1000;
-    pollfd polled[2] = {{fd, POLLIN, 0}, {reading ? 0 : -1, POLLIN, 0}};
+    const int events = (ended ? 0 : POLLIN) | (talk.session.buffered_amount() != 0 ? POLLOUT : 0);
+    pollfd polled[2] = {{fd, static_cast<short>(events), 0}, {reading ? 0 : -1, POLLIN, 0}};
     if (::poll(polled, 2, 100) < 0 && errno != EINTR) break;
     if (polled[1].revents != 0) {
       const ssize_t n = ::read(0, memory, sizeof memory);
@@ -161,9 +165,12 @@ int main(int argc, char** argv) {
       else talk.input_ended = true;
       talk.send_lines();
     }
-    if (polled[0].revents != 0) {
-      const ssize_t n = ::recv(fd, memory, sizeof memory, 0);
+    if ((polled[0].revents & ~POLLOUT) != 0) {
+      const ssize_t n = ::recv(fd, memory, sizeof memory, MSG_DONTWAIT);
+      if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
       if (n <= 0) {
+        lost = n < 0 || ended;
+        ended = true;  // what is queued may still be sent
         if (const ws::event ev = talk.session.end_of_input()) talk.handle(ev);
         continue;
       }
