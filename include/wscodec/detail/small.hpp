@@ -14,7 +14,7 @@
 WSCODEC_DETAIL_BEGIN
 
 WSCODEC_INLINE constexpr std::uint32_t rotate_key(std::uint32_t key, std::uint64_t n) noexcept {
-  const int bits = static_cast<int>(8 * (n % 4));
+  const auto bits = static_cast<std::uint8_t>(8 * (n % 4));  // int or unsigned: libraries differ in what std::rotl takes
   return std::endian::native == std::endian::big ? std::rotl(key, bits) : std::rotr(key, bits);
 }
 
