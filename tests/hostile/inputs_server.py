@@ -34,12 +34,19 @@ def broken(name, title, code, make):
 
 # ---- outcomes
 
+def send_on(link, data):
+    """Send behind the end, without reading: it must be taken, else the kernel has reset us and our Close was luck (K15)."""
+    link.send(data, read=False)
+    if link.write_ended:
+        raise Failure("the server reset the connection while we were still sending")
+
+
 def refused(make, status, body=True):
     """The handshake is refused, and what stands behind the request is not looked at (K15: the peer can read the answer)."""
     def run(target):
         link = target.dial()
         link.send(make(link) if callable(make) else make)
-        link.send(b"x" * 1000)
+        send_on(link, b"x" * 1000)
         rejected(link, status, body)
         link.expect_eof(2.5)
     return run
@@ -63,7 +70,7 @@ def fails(code, make, fields=()):
     def run(target):
         link = opened(target, fields) if fields else target.open()
         link.send(make(link))
-        link.send(link.text(b"behind the end") * 20)
+        send_on(link, link.text(b"behind the end") * 20)
         link.fails(code)
     return run
 
@@ -189,7 +196,7 @@ def endless(piece, status, start=b""):
     def run(target):
         link = target.dial()
         link.send(start)
-        link.send(piece * (4 * MIB // len(piece)), read=False)
+        send_on(link, piece * (4 * MIB // len(piece)))
         rejected(link, status)
         link.expect_eof(2.5)
     return run
@@ -322,7 +329,7 @@ def closed_then(code, make, pieces=1, reset=False):
     """A good Close, and more behind it that is not looked at; the answer can still be read (K09, K15)."""
     def run(target):
         link = target.open()
-        link.send(link.close_frame(code) + make(link) * pieces, read=False)
+        (link.send if reset else lambda data: send_on(link, data))(link.close_frame(code) + make(link) * pieces)
         link.expect_close(code)
         link.expect_eof(5, allow_reset=reset)
     return run
@@ -339,13 +346,13 @@ case("after.too.much", "K15 64 MiB after Close: dropped at 16 MiB", closed_then(
 
 def failed_then_much(target):
     link = target.open()
-    link.send(b"\xff" + b"x" * (8 * MIB), read=False)
+    send_on(link, b"\xff" + b"x" * (8 * MIB))
     link.fails(1002)
 
 
 def refused_then_much(target):
     link = target.dial()
-    link.send(request(link, b"POST / HTTP/1.1") + b"x" * (8 * MIB), read=False)
+    send_on(link, request(link, b"POST / HTTP/1.1") + b"x" * (8 * MIB))
     rejected(link, 405)
     link.expect_eof(2.5)
 

@@ -1,7 +1,8 @@
-// Many connections to an echo server for a long time: messages of all sizes, compressed or not, and ends of all kinds, then anew.
-//   client PORT CONNECTIONS SECONDS
-// Every message must come back with its hash. Prints a line every ten seconds, `lost: WHY` for a message that did not come back
-// though nothing was done to its connection, `wrong: WHAT`, and at the end `N messages, N wrong, N lost, N connections`.
+// Many connections to an echo server for a long time: messages of mixed sizes and kinds, half of the connections with
+// compression, that end at random (by a closing handshake, a reset, EOF, or by silence) and come again.
+//   client PORT SECONDS CONNECTIONS
+// Every message must come back, in order and with the same hash. A line `lost: REASON` for each that did not, unless this
+// program itself cut its connection; the last line is `N passed, N failed`, in messages.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -14,9 +15,12 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <deque>
+#include <functional>
 #include <memory>
+#include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 #include <wscodec.hpp>
 #include <wscodec/system_entropy.hpp>
@@ -26,192 +30,295 @@ namespace ws = wscodec;
 
 namespace {
 
+constexpr std::uint64_t second = 1'000'000;
+constexpr std::uint64_t echo_limit = 30 * second;
+constexpr std::size_t pool_size = 2 * 1024 * 1024;
+
 std::uint64_t now() {  // microseconds
   return static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
 }
 
-std::uint64_t random_state = 88172645463325252U;
-std::uint64_t random_below(std::uint64_t n) {
-  random_state ^= random_state << 13;
-  random_state ^= random_state >> 7;
-  random_state ^= random_state << 17;
-  return random_state % n;
-}
+std::mt19937_64 dice{20240601};
 
-std::uint64_t hash_of(std::string_view bytes) {
-  std::uint64_t hash = 14695981039346656037U;
-  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211U;
-  return hash;
-}
+std::uint64_t below(std::uint64_t limit) { return dice() % limit; }
 
-struct client {
-  ws::session session;
-  int fd;
-  std::uint64_t expected = 0;   // hash of the message that is under way; 0: none is
-  std::uint64_t next_send;
-  std::uint64_t sent_at = 0;
-  int left;                     // messages until it ends
-  bool ending = false;          // by our own doing
-  bool closed = false;
-  bool gone = false;
-  std::uint32_t wanted = EPOLLIN;
-
-  client(int descriptor, const ws::options& options, ws::masking_keys& keys, std::uint64_t at)
-      : session(ws::role::client, options, &keys), fd(descriptor), next_send(at), left(1 + static_cast<int>(random_below(100))) {
-    session.connect({.host = "127.0.0.1"});
-  }
-  client(const client&) = delete;
-  client& operator=(const client&) = delete;
-  ~client() { ::close(fd); }
+struct expected {
+  std::size_t hash;
+  ws::opcode op;
+  std::uint64_t sent_at;
 };
 
-int port = 0, loop = -1;
-std::uint64_t messages = 0, wrong = 0, lost = 0, connections = 0;
-std::string text;  // what messages are cut out of
+struct link {
+  int fd = -1;
+  std::unique_ptr<ws::session> session;
+  std::deque<expected> unanswered;
+  std::uint64_t send_at = 0;
+  std::uint64_t end_at = 0;     // when this program ends it, in one of four ways
+  std::uint64_t silent_until = 0;  // half open: nothing is read or sent until then
+  std::uint32_t wanted = 0;
+};
 
-/// From one of many addresses of this machine, so that there are ports enough.
-int call(std::size_t i) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
-  if (fd < 0) return -1;
-  ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + static_cast<std::uint32_t>(i % 16));
-  ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  address.sin_port = htons(static_cast<std::uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno != EINPROGRESS) return ::close(fd), -1;
-  return fd;
-}
+struct totals {
+  std::uint64_t echoed = 0, lost = 0, sent = 0, connections = 0, clean = 0, resets = 0, ends = 0, silent = 0, cut = 0;
+};
 
-void lose(client& c, const std::string& why) {
-  c.gone = true;
-  if (c.ending || (c.closed && c.expected == 0)) return;
-  if (c.expected != 0) ++lost;
-  if (c.expected != 0 && lost < 50) std::printf("lost: %s, %llu ms after it was sent\n", why.c_str(), static_cast<unsigned long long>((now() - c.sent_at) / 1000));
-}
+class soak {
+ public:
+  soak(int port, std::size_t count) : port_(port), links_(count), loop_(::epoll_create1(0)) {
+    for (std::size_t i = 0; i < pool_size; ++i) binary_ += static_cast<char>(dice());
+    while (text_.size() < pool_size) text_ += "{\"id\": " + std::to_string(below(100000)) + ", \"name\": \"player\"}, ";
+    compressing_.extension = &extension_;
+  }
 
-void send_next(client& c) {
-  if (c.left-- == 0) {
-    c.ending = true;
-    const std::uint64_t how = random_below(4);
-    if (how == 0) {  // a reset
-      const linger hard{1, 0};
-      ::setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-      c.gone = true;
-    } else if (how == 1) {  // an end without a Close
-      ::shutdown(c.fd, SHUT_WR);
-    } else {
-      c.session.close(ws::close_code::normal, "enough");
+  // False if a connection could not be had.
+  bool run(std::uint64_t duration) {
+    longest_life_ = duration / 5 < 60 * second ? duration / 5 + second : 60 * second;  // so that the mix is soon steady
+    for (link& l : links_)
+      if (!call(l)) return false;
+    std::printf("%zu connections\n", links_.size());
+    std::fflush(stdout);
+    const std::uint64_t end = now() + duration;
+    while (now() < end) {
+      turn();
+      for (link& l : links_)
+        if (!act(l, now())) return false;
     }
-    return;
-  }
-  const std::uint64_t kind = random_below(1000);
-  const std::size_t size = kind == 0 ? 1'000'000 : kind < 20 ? random_below(70'000) : random_below(2'000);
-  const std::string_view payload = std::string_view{text}.substr(random_below(text.size() - size), size);
-  if (c.session.send(kind % 2 == 0 ? ws::opcode::text : ws::opcode::binary, payload) != ws::error::none) return lose(c, "not sent");
-  c.expected = hash_of(payload) | 1U;
-  c.sent_at = now();
-}
-
-void turn(client& c, std::uint32_t events) {
-  char memory[16 * 1024];
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
-    const ssize_t n = ::recv(c.fd, memory, sizeof memory, 0);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) return lose(c, std::strerror(errno));
-    if (n == 0) (void)c.session.end_of_input();
-    std::span<char> bytes{memory, n > 0 ? static_cast<std::size_t>(n) : 0};
-    while (const ws::event ev = c.session.next(bytes)) {
-      if (ev.type == ws::event_type::message) {
-        ++messages;
-        if ((hash_of(ev.payload) | 1U) != c.expected && ++wrong < 50) std::printf("wrong: a message of %zu bytes\n", ev.payload.size());
-        c.expected = 0;
-        c.next_send = now() + random_below(4'000'000);
-      }
-      if (ev.type == ws::event_type::close) c.closed = true;
-      if (ev.type == ws::event_type::failed && !c.ending) lose(c, std::string{ws::explain(ev.why()).name});
+    for (link& l : links_) {  // those that are half open are cut, the rest says good-bye behind its messages
+      if (l.silent_until != 0) cut(l);
+      else if (l.session) (void)l.session->close();
     }
-    if (n == 0 && c.ending) c.gone = true;
+    for (const std::uint64_t until = now() + echo_limit; any() && now() < until;) turn();
+    for (link& l : links_)
+      if (l.session) drop(l, "no echo or Close at the end");
+    return true;
   }
-  while (!c.gone && !c.session.output().empty()) {
-    const ssize_t n = ::send(c.fd, c.session.output().data(), c.session.output().size(), MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOTCONN) return lose(c, std::strerror(errno));
-    if (n < 0) break;
-    c.session.consume(static_cast<std::size_t>(n));
+
+  const totals& sums() const { return sums_; }
+
+ private:
+  bool any() const {
+    for (const link& l : links_)
+      if (l.session) return true;
+    return false;
   }
-  if (c.session.wants() == ws::transport::drop) lose(c, "dropped: " + std::string{ws::explain(c.session.why()).name});
-  epoll_event ev{};
-  ev.events = EPOLLIN | (c.session.output().empty() ? 0U : EPOLLOUT);
-  ev.data.ptr = &c;
-  if (ev.events != c.wanted && !c.gone) ::epoll_ctl(loop, EPOLL_CTL_MOD, c.fd, &ev);
-  c.wanted = ev.events;
-}
+
+  bool call(link& l) {
+    sockaddr_in here{}, there{};
+    here.sin_family = there.sin_family = AF_INET;
+    // Eight source addresses: closed connections keep their ports for a minute.
+    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + static_cast<std::uint32_t>(below(8)));
+    there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    there.sin_port = htons(static_cast<std::uint16_t>(port_));
+    const int on = 1;
+    l.fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    ::setsockopt(l.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (l.fd < 0 || ::bind(l.fd, reinterpret_cast<sockaddr*>(&here), sizeof here) != 0 ||
+        ::connect(l.fd, reinterpret_cast<sockaddr*>(&there), sizeof there) != 0) {
+      std::perror("connect");
+      return false;
+    }
+    ::setsockopt(l.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    l.session = std::make_unique<ws::session>(ws::role::client, below(2) == 0 ? plain_ : compressing_, &keys_);
+    if (l.session->connect({.host = "127.0.0.1", .target = "/"}) != ws::error::none) return false;
+    l.unanswered.clear();
+    l.silent_until = 0;
+    l.send_at = now() + below(2 * second);
+    l.end_at = now() + second + below(longest_life_);
+    l.wanted = EPOLLIN;
+    epoll_event ev{};
+    ev.events = EPOLLIN;
+    ev.data.ptr = &l;
+    ::epoll_ctl(loop_, EPOLL_CTL_ADD, l.fd, &ev);
+    ++sums_.connections;
+    return settle(l);
+  }
+
+  void hang_up(link& l) {
+    ::close(l.fd);
+    l.fd = -1;
+    l.session.reset();
+  }
+
+  // It ended, but not by our doing: every message that is unanswered is lost.
+  void drop(link& l, std::string_view reason) {
+    const std::string why{ws::explain(l.session->why()).name};
+    if (l.unanswered.empty() && !l.session->was_clean()) l.unanswered.push_back({});  // the connection itself counts as one
+    for (std::size_t i = 0; i < l.unanswered.size(); ++i)
+      std::printf("lost: %.*s (%s)\n", static_cast<int>(reason.size()), reason.data(), why.c_str());
+    sums_.lost += l.unanswered.size();
+    hang_up(l);
+  }
+
+  // A reset by this program; its unanswered messages are its own fault.
+  void cut(link& l) {
+    const linger at_once{1, 0};
+    ::setsockopt(l.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    sums_.cut += l.unanswered.size();
+    hang_up(l);
+  }
+
+  std::size_t size() {
+    const std::uint64_t kind = below(2000);
+    if (kind == 0) return below(1024 * 1024);
+    if (kind < 40) return below(64 * 1024);
+    return kind < 400 ? below(4096) : below(200);
+  }
+
+  // What is due on this connection.
+  bool act(link& l, std::uint64_t time) {
+    if (!l.session) return call(l);
+    if (l.silent_until != 0) {
+      if (time >= l.silent_until) cut(l);
+      return true;
+    }
+    if (!l.session->is_open() || l.session->state() != ws::close_state::open) return true;
+    if (!l.unanswered.empty() && time > l.unanswered.front().sent_at + echo_limit) {
+      drop(l, "no echo within 30 seconds");
+      return true;
+    }
+    if (time >= l.end_at) return finish(l, time);
+    if (time < l.send_at || l.unanswered.size() >= 3 || l.session->backed_up()) return true;
+    const ws::opcode op = below(2) == 0 ? ws::opcode::text : ws::opcode::binary;
+    const std::size_t length = size();
+    const std::string_view pool = op == ws::opcode::text ? text_ : binary_;
+    const std::string_view payload = pool.substr(below(pool_size - length), length);
+    if (l.session->send(op, payload) != ws::error::none) {
+      drop(l, "could not be sent");
+      return true;
+    }
+    ++sums_.sent;
+    l.unanswered.push_back({std::hash<std::string_view>{}(payload), op, time});
+    l.send_at = time + below(4 * second);
+    return settle(l);
+  }
+
+  bool finish(link& l, std::uint64_t time) {
+    switch (below(4)) {
+      case 0:
+        ++sums_.clean;
+        (void)l.session->close();
+        return settle(l);
+      case 1:
+        ++sums_.resets;
+        cut(l);
+        return true;
+      case 2:
+        ++sums_.ends;
+        sums_.cut += l.unanswered.size();
+        hang_up(l);
+        return true;
+      default:
+        ++sums_.silent;
+        ::epoll_ctl(loop_, EPOLL_CTL_DEL, l.fd, nullptr);
+        l.silent_until = time + below(longest_life_ / 3);
+        return true;
+    }
+  }
+
+  void answered(link& l, const ws::event& ev) {
+    if (l.unanswered.empty()) return wrong("a message that was not sent");
+    const expected want = l.unanswered.front();
+    l.unanswered.pop_front();
+    if (want.op != ev.opcode || want.hash != std::hash<std::string_view>{}(ev.payload)) return wrong("another message came back");
+    ++sums_.echoed;
+  }
+
+  void wrong(const char* what) {
+    std::printf("lost: %s\n", what);
+    ++sums_.lost;
+  }
+
+  void receive(link& l) {
+    const ssize_t n = ::recv(l.fd, memory_.data(), memory_.size(), MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (n <= 0) (void)l.session->end_of_input();
+    if (n < 0) return drop(l, "the connection was reset");
+    std::span<char> bytes{memory_.data(), static_cast<std::size_t>(n)};
+    while (const ws::event ev = l.session->next(bytes))
+      if (ev.type == ws::event_type::message) answered(l, ev);
+    if (n == 0 && !(l.session->was_clean() && l.unanswered.empty())) return drop(l, "the connection ended");
+    if (n == 0) hang_up(l);
+  }
+
+  // Sends what there is. True always: a connection that is lost is told there, and called again.
+  bool settle(link& l) {
+    while (l.session->buffered_amount() != 0) {
+      const std::string_view out = l.session->output();
+      const ssize_t n = ::send(l.fd, out.data(), out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (n < 0 && errno != EAGAIN && errno != EINTR) return drop(l, "the connection was reset"), true;
+      if (n < 0) break;
+      l.session->consume(static_cast<std::size_t>(n));
+    }
+    if (l.session->wants() == ws::transport::drop) {
+      if (l.session->was_clean() && l.unanswered.empty()) hang_up(l);
+      else drop(l, "the session failed");
+      return true;
+    }
+    const std::uint32_t wanted = EPOLLIN | (l.session->buffered_amount() != 0 ? EPOLLOUT : 0U);
+    if (wanted == l.wanted) return true;
+    epoll_event ev{};
+    ev.events = l.wanted = wanted;
+    ev.data.ptr = &l;
+    ::epoll_ctl(loop_, EPOLL_CTL_MOD, l.fd, &ev);
+    return true;
+  }
+
+  void turn() {
+    epoll_event ready[512];
+    const int count = ::epoll_wait(loop_, ready, 512, 20);
+    for (int i = 0; i < count; ++i) {
+      link& l = *static_cast<link*>(ready[i].data.ptr);
+      if ((ready[i].events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) receive(l);
+      if (l.session) (void)settle(l);
+    }
+    if (now() < next_tick_) return;
+    next_tick_ = now() + second / 2;
+    for (link& l : links_) {
+      if (!l.session || l.silent_until != 0) continue;
+      (void)l.session->tick(now());
+      (void)settle(l);
+    }
+  }
+
+  int port_;
+  std::vector<link> links_;
+  int loop_;
+  ws::masking_keys keys_{ws::system_entropy};
+  ws::options plain_;
+  ws::options compressing_;
+  ws::deflate_options deflate_{.engine = &ws::zlib_engine};
+  ws::extension_hook extension_ = ws::permessage_deflate(deflate_);
+  std::string text_, binary_;
+  std::vector<char> memory_ = std::vector<char>(256 * 1024);
+  std::uint64_t next_tick_ = 0;
+  std::uint64_t longest_life_ = 0;
+  totals sums_;
+};
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) return std::fputs("usage: client PORT CONNECTIONS SECONDS\n", stderr), 2;
-  ::signal(SIGPIPE, SIG_IGN);
-  port = std::atoi(argv[1]);
-  const std::size_t wanted = std::strtoull(argv[2], nullptr, 10);
-  for (int i = 0; i < 1'100'000; ++i) text += static_cast<char>(' ' + random_below(i / 3000 % 2 == 0 ? 5 : 90));
-  ws::masking_keys keys{ws::system_entropy};
-  const ws::deflate_options deflate{.engine = &ws::zlib_engine, .server_max_window_bits = 10, .client_max_window_bits = 10,
-                                    .server_no_context_takeover = true, .client_no_context_takeover = true, .memory_level = 3, .release_after = 1'000'000};
-  const ws::extension_hook hook = ws::permessage_deflate(deflate);
-  ws::options plain;
-  plain.handshake_timeout = plain.write_timeout = 60'000'000;
-  ws::options compressing = plain;
-  compressing.extension = &hook;
-  loop = ::epoll_create1(0);
-  std::vector<std::unique_ptr<client>> clients(wanted);
-  const std::uint64_t start = now(), end = start + 1'000'000 * std::strtoull(argv[3], nullptr, 10);
-  std::uint64_t next_look = 0, next_line = start + 10'000'000;
-  std::size_t to_begin = 0;  // connections begin a few at a time
-  while (now() < end) {
-    epoll_event ready[512];
-    const int n = ::epoll_wait(loop, ready, 512, 20);
-    for (int i = 0; i < n; ++i) {
-      auto& c = *static_cast<client*>(ready[i].data.ptr);
-      if (!c.gone) turn(c, ready[i].events);
-    }
-    const std::uint64_t time = now();
-    if (time < next_look) continue;
-    next_look = time + 50'000;
-    to_begin = 100;
-    for (std::size_t i = 0; i < clients.size(); ++i) {
-      std::unique_ptr<client>& c = clients[i];
-      if (c != nullptr && !c->gone) {
-        if (const ws::event ev = c->session.tick(time)) lose(*c, std::string{ws::explain(ev.why()).name});
-        // Nothing new in the last ten seconds: what is under way must still come back.
-        if (c->session.is_open() && !c->ending && c->expected == 0 && time >= c->next_send && time + 10'000'000 < end) send_next(*c);
-        if (!c->gone) turn(*c, 0);
-      }
-      if (c != nullptr && c->gone) c.reset();
-      if (c == nullptr && to_begin != 0 && time + 10'000'000 < end) {
-        const int fd = call(i);
-        if (fd < 0) continue;
-        --to_begin;
-        ++connections;
-        c = std::make_unique<client>(fd, i % 10 == 0 ? compressing : plain, keys, time + random_below(4'000'000));
-        epoll_event ev{};
-        ev.events = c->wanted = EPOLLIN | EPOLLOUT;
-        ev.data.ptr = c.get();
-        ::epoll_ctl(loop, EPOLL_CTL_ADD, fd, &ev);
-      }
-    }
-    if (time < next_line) continue;
-    next_line += 10'000'000;
-    std::size_t open = 0;
-    for (const auto& c : clients) open += c != nullptr && c->session.is_open();
-    std::printf("%llu s: %zu open, %llu messages, %llu wrong, %llu lost\n", static_cast<unsigned long long>((time - start) / 1'000'000), open,
-                static_cast<unsigned long long>(messages), static_cast<unsigned long long>(wrong), static_cast<unsigned long long>(lost));
-    std::fflush(stdout);
+  if (argc != 4) {
+    std::fputs("usage: client PORT SECONDS CONNECTIONS\n", stderr);
+    return 2;
   }
-  for (const auto& c : clients)
-    if (c != nullptr && c->expected != 0 && !c->ending && !c->gone) lose(*c, "not back in the end");
-  std::printf("%llu messages, %llu wrong, %llu lost, %llu connections\n", static_cast<unsigned long long>(messages), static_cast<unsigned long long>(wrong),
-              static_cast<unsigned long long>(lost), static_cast<unsigned long long>(connections));
-  return wrong + lost != 0;
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+  ::signal(SIGPIPE, SIG_IGN);
+  soak all{std::atoi(argv[1]), std::strtoul(argv[3], nullptr, 10)};
+  const bool ran = all.run(std::strtoull(argv[2], nullptr, 10) * second);
+  const totals& t = all.sums();
+  std::printf("%llu messages sent, %llu of them cut off by this program; %llu connections: %llu closed, %llu reset, %llu ended, "
+              "%llu silent\n",
+              static_cast<unsigned long long>(t.sent), static_cast<unsigned long long>(t.cut),
+              static_cast<unsigned long long>(t.connections), static_cast<unsigned long long>(t.clean),
+              static_cast<unsigned long long>(t.resets), static_cast<unsigned long long>(t.ends),
+              static_cast<unsigned long long>(t.silent));
+  const std::uint64_t failed = t.lost + (ran ? 0 : 1);
+  std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(t.echoed), static_cast<unsigned long long>(failed));
+  return failed == 0 && t.echoed + t.cut == t.sent ? 0 : 1;
 }
