@@ -466,7 +466,7 @@ TEST_CASE("copying from memory that cannot be written, to memory that is full", 
       "\x89\x80\1\2\3\4\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x89\x81\x37\xfa\x21\x3d\x7f";
   std::string_view in = bytes;
   char to[3];
-  const std::span<char> none{to, 0};
+  const std::span<char> none = std::span{to}.first(0);
   ws::event ev = c.next(in, none);
   CHECK(ev.type == ws::event_type::ping);  // needs no room
   for (int i = 0; i < 3; ++i) {
@@ -583,7 +583,7 @@ TEST_CASE("F13 a connection can be handed over at any byte, with its scratch", "
           std::memcpy(scratch.get(), e->scratch.get(), ws::min_scratch);
           std::memset(e->scratch.get(), '#', ws::min_scratch);
           e->scratch = std::move(scratch);
-          auto moved = std::make_unique<ws::connection>(std::bit_cast<ws::connection>(bytes));
+          auto moved = std::make_unique<ws::connection>(__builtin_bit_cast(ws::connection, bytes));
           moved->rebind(other_options, std::span<char>{e->scratch.get(), ws::min_scratch}, &e->keys);
           e->machine = std::move(moved);
         };
