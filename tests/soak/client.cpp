@@ -121,8 +121,6 @@ class soak {
     ::setsockopt(l.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     l.session = std::make_unique<ws::session>(ws::role::client, below(2) == 0 ? plain_ : compressing_, &keys_);
     if (l.session->connect({.host = "127.0.0.1", .target = "/"}) != ws::error::none) return false;
-    l.unanswered.clear();
-    l.silent_until = 0;
     l.send_at = now() + below(2 * second);
     l.end_at = now() + second + below(longest_life_);
     l.wanted = EPOLLIN;
@@ -138,6 +136,8 @@ class soak {
     ::close(l.fd);
     l.fd = -1;
     l.session.reset();
+    l.unanswered.clear();
+    l.silent_until = 0;
   }
 
   // It ended, but not by our doing: every message that is unanswered is lost.
@@ -177,8 +177,8 @@ class soak {
       drop(l, "no echo within 30 seconds");
       return true;
     }
-    if (time >= l.end_at) return finish(l, time);
-    if (time < l.send_at || l.unanswered.size() >= 3 || l.session->backed_up()) return true;
+    const bool ends = time >= l.end_at;
+    if (!ends && (time < l.send_at || l.unanswered.size() >= 3 || l.session->backed_up())) return true;
     const ws::opcode op = below(2) == 0 ? ws::opcode::text : ws::opcode::binary;
     const std::size_t length = size();
     const std::string_view pool = op == ws::opcode::text ? text_ : binary_;
@@ -190,7 +190,8 @@ class soak {
     ++sums_.sent;
     l.unanswered.push_back({std::hash<std::string_view>{}(payload), op, time});
     l.send_at = time + below(4 * second);
-    return settle(l);
+    (void)settle(l);
+    return ends && l.session ? finish(l, time) : true;  // with this message under way
   }
 
   bool finish(link& l, std::uint64_t time) {
