@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <set>
 #include <span>
@@ -48,6 +49,27 @@ std::string returned(ws::session& s) {
   for (void* t = nullptr; s.returned(t);) out += std::to_string(reinterpret_cast<std::uintptr_t>(t)) + " ";
   return out;
 }
+
+/// Memory with a mark behind every block, which must still be there when the block grows or goes.
+struct marked_memory {
+  static constexpr std::string_view mark = "nobody writes here, not even one byte of it, however long a message is";
+  std::size_t harmed = 0;
+  ws::allocator hook{this, reallocate, release};
+
+  void look(void* memory, std::size_t size) {
+    if (memory != nullptr && std::memcmp(static_cast<char*>(memory) + size, mark.data(), mark.size()) != 0) ++harmed;
+  }
+  static void* reallocate(void* context, void* memory, std::size_t old_size, std::size_t new_size) {
+    static_cast<marked_memory*>(context)->look(memory, old_size);
+    char* const grown = static_cast<char*>(std::realloc(memory, new_size + mark.size()));
+    std::memcpy(grown + new_size, mark.data(), mark.size());
+    return grown;
+  }
+  static void release(void* context, void* memory, std::size_t size) {
+    static_cast<marked_memory*>(context)->look(memory, size);
+    std::free(memory);
+  }
+};
 
 /// Messages of all kinds, borrowed or not, and what a peer must see of them.
 const std::string first_lent = sim::letters(300, 1), second_lent = sim::letters(5, 2), third_lent = sim::pattern(70'000, 3);
@@ -145,6 +167,42 @@ TEST_CASE("consume ends at every byte: all that was not consumed comes again", "
         if (gather(s.session) != whole.substr(second)) FAIL("after " << first << " and " << second);
         if (s.session.buffered_amount() != whole.size() - second) FAIL("buffered_amount after " << second);
       }
+  }
+}
+
+TEST_CASE("a queue that was sent in part: the next message moves it to the front or grows it, and stays within its memory", "[session][output]") {
+  for (const std::size_t sent : {0U, 1U, 127U, 128U, 150U, 201U, 202U})
+    for (std::size_t n = 1; n < 300; n += 3) {
+      marked_memory memory;
+      {
+        side s{ws::role::server, defaults(), true, &memory.hook};
+        CHECK(s.session.send(ws::opcode::binary, sim::pattern(198, 1)) == ws::error::none);
+        std::string all{s.session.output()};
+        s.session.consume(sent);
+        CHECK(s.session.send(ws::opcode::binary, sim::pattern(n, 2)) == ws::error::none);
+        all += frame(ws::role::server, 0x82, sim::pattern(n, 2));
+        if (s.session.output() != std::string_view{all}.substr(sent)) FAIL("other bytes, after " << sent << " and with " << n);
+      }
+      if (memory.harmed != 0) FAIL("bytes beyond the memory were written, after " << sent << " and with " << n);
+    }
+}
+
+TEST_CASE("prepare gives the room that was asked for while input that was not looked at waits", "[session][output]") {
+  for (std::size_t n = 1; n < 300; n += 3) {
+    marked_memory memory;
+    {
+      side s{ws::role::client, defaults(), true, &memory.hook};
+      const std::string first = frame(ws::role::server, 0x82, sim::pattern(150, 1)), second = frame(ws::role::server, 0x82, sim::pattern(40, 2));
+      const std::string both = first + second;
+      const std::span<char> room = s.session.prepare(both.size());
+      std::memcpy(room.data(), both.data(), both.size());
+      s.session.commit(both.size());
+      CHECK(s.session.next().payload == sim::pattern(150, 1));
+      if (s.session.prepare(n).size() < n) FAIL("less than " << n);
+      s.session.commit(0);
+      CHECK(s.session.next().payload == sim::pattern(40, 2));
+    }
+    CHECK(memory.harmed == 0);
   }
 }
 
