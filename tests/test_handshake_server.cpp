@@ -391,7 +391,7 @@ TEST_CASE("H16b a broken extension list is rejected with 400, with and without a
   for (const std::string_view list :
        {"x-fake;", "x-fake; ;a", "x-fake; =1", "x-fake; a=", "x-fake; a==1", "x-fake; a=1 b", "x fake", "x-fake a", ";a=1",
         "\"x-fake\"", "x-fake; \"a\"=1", "x-fake; a=\"b", "x-fake; a=\"b\\", "x-fake; a=\"b\\\"", "x-fake; a=\"b\"c",
-        "x-fake; a=\"b\"\"c\"", "x-fake; a=b\"c\"", "x-fake; a = 1", "x-fake; a= 1", "x-fake; a =1", "x-fake=1", "a/b",
+        "x-fake; a=\"b\"\"c\"", "x-fake; a=b\"c\"", "x-fake; a = ", "x-fake; a = 1 b", "x-fake=1", "a/b",
         "x-fake; a=b/c", "x-fake; a=(b)", "\xC3\xA9", "x-fake; a=\xC3\xA9", "x-fake; level=1, ;", "x-fake; level=1, b;",
         "x-fake; level=1, b; c=\""}) {
     const std::string request = added(good_request, "Sec-WebSocket-Extensions: " + std::string{list} + "\r\n");

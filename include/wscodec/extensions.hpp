@@ -84,8 +84,10 @@ constexpr bool extension::next(extension_parameter& out) noexcept {
   rest_.remove_prefix(1);
   detail::skip_ows(rest_);
   out.name = detail::take_token(rest_);
+  detail::skip_ows(rest_);  // RFC 6455 9.1: the implied *LWS of RFC 2616, also around "="
   if (!out.name.empty() && !rest_.empty() && rest_.front() == '=') {
     rest_.remove_prefix(1);
+    detail::skip_ows(rest_);
     out.has_value = true;
     out.quoted = !rest_.empty() && rest_.front() == '"';
     if (!out.quoted)
