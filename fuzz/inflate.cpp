@@ -25,6 +25,7 @@ struct setting {
   ws::extension_hook hook;
   ws::options options;
   std::uint32_t seed = 0;
+  bool one_message = false;  // the input is one message, rather than several with their sizes
 
   explicit setting(fuzz::choices& input) : hook(ws::permessage_deflate(deflate)) {
     const unsigned a = input.byte(), b = input.byte();
@@ -33,6 +34,7 @@ struct setting {
     if ((a & 2U) != 0) op = ws::opcode::text;
     agreed.server_no_context_takeover = agreed.client_no_context_takeover = (a & 4U) != 0;
     agreed.server_max_window_bits = agreed.client_max_window_bits = static_cast<std::uint8_t>(8 + (a >> 4U) % 8);
+    one_message = (a & 128U) != 0;
     options.extension = &hook;
     options.max_message = (a & 8U) != 0 ? b * 16U : 1U << 20U;
   }
@@ -160,7 +162,7 @@ void require_same(const setting& s, const std::string& exact, std::string_view l
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::choices input{data, size};
   const setting s{input};
-  const std::vector<std::string_view> messages = messages_of(input.rest());
+  const std::vector<std::string_view> messages = s.one_message ? std::vector{input.rest()} : messages_of(input.rest());
   const std::string exact = run_session(s, messages, split::whole, 0, 15);
   for (const split how : {split::whole, split::bytes, split::random}) require_same(s, exact, run_session(s, messages, how));
   // The session says more where a message is too big before it is inflated: the reader never sees its frames' heads.
