@@ -39,7 +39,7 @@ struct prepared_state {
   const allocator* memory = nullptr;
   std::uint32_t references = 1;
   opcode op = opcode::text;
-  prepared_frame* plain = nullptr;
+  prepared_frame* plain = nullptr;                      // in the same block, behind this
   prepared_frame* compressed[window_classes] = {};  // from the first receiver of the class on
 };
 
@@ -58,12 +58,18 @@ WSCODEC_INLINE std::string_view payload_of(const prepared_frame* f) noexcept {
   return {bytes_of(f) + f->payload, f->end - f->payload};
 }
 
+inline constexpr std::size_t before_payload = sizeof(prepared_frame) + max_frame_head;
+
+/// The size of a message's block with its plain frame; 0 when that is more than memory can hold.
+constexpr std::size_t prepared_size(std::size_t payload) noexcept {
+  constexpr std::size_t before = sizeof(prepared_state) + before_payload;
+  return payload > ~std::size_t{0} / 2 - before ? 0 : before + payload;
+}
+
 /// A frame with room for so many bytes besides its head, or `old` with more; null without memory.
 inline prepared_frame* grow_frame(const allocator* memory, prepared_frame* old, std::size_t room) noexcept {
-  constexpr std::size_t before = sizeof(prepared_frame) + max_frame_head;
-  if (room > ~std::size_t{0} / 2 - before) return nullptr;
-  const std::size_t old_size = old != nullptr ? before + old->room : 0;
-  auto* const f = static_cast<prepared_frame*>(reallocate(memory, old, old_size, before + room));
+  const std::size_t old_size = old != nullptr ? before_payload + old->room : 0;
+  auto* const f = static_cast<prepared_frame*>(reallocate(memory, old, old_size, before_payload + room));
   if (f == nullptr) return nullptr;
   if (old == nullptr) *f = {};
   f->room = room;
@@ -71,7 +77,7 @@ inline prepared_frame* grow_frame(const allocator* memory, prepared_frame* old, 
 }
 
 inline void free_frame(const allocator* memory, prepared_frame* f) noexcept {
-  if (f != nullptr) release(memory, f, sizeof(prepared_frame) + max_frame_head + f->room);
+  if (f != nullptr) release(memory, f, before_payload + f->room);
 }
 
 /// The payload is there, `size` bytes behind the room for the longest head: writes the head right before it.
@@ -90,13 +96,11 @@ inline error prepare_message(prepared_state*& result, opcode op, std::string_vie
   std::uint8_t utf8 = 0;
   if (op == opcode::text && (utf8_check(payload.data(), payload.size(), utf8) != payload.size() || utf8 != 0))
     return error::send_text_not_utf8;
-  auto* const p = static_cast<prepared_state*>(reallocate(memory, nullptr, 0, sizeof(prepared_state)));
+  const std::size_t size = prepared_size(payload.size());
+  auto* const p = size != 0 ? static_cast<prepared_state*>(reallocate(memory, nullptr, 0, size)) : nullptr;
   if (p == nullptr) return error::out_of_memory;
-  *p = {.memory = memory, .op = op, .plain = grow_frame(memory, nullptr, payload.size())};
-  if (p->plain == nullptr) {
-    release(memory, p, sizeof(prepared_state));
-    return error::out_of_memory;
-  }
+  *p = {.memory = memory, .op = op, .plain = reinterpret_cast<prepared_frame*>(p + 1)};
+  *p->plain = {.room = payload.size()};
   copy_bytes(bytes_of(p->plain) + max_frame_head, payload.data(), payload.size());
   finish_frame(p->plain, op, false, payload.size());
   result = p;
@@ -107,8 +111,7 @@ inline void forget_prepared(prepared_state* p) noexcept {
   if (p == nullptr || !drop_reference(p->references)) return;
   for (prepared_frame* const f : p->compressed)
     if (f != p->plain) free_frame(p->memory, f);
-  free_frame(p->memory, p->plain);
-  release(p->memory, p, sizeof(prepared_state));
+  release(p->memory, p, prepared_size(p->plain->room));
 }
 
 /// Compresses a whole message by itself; the plain frame if that would not be smaller (D15), null without memory.
