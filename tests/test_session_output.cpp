@@ -435,6 +435,70 @@ TEST_CASE("take_output and borrowed payloads: what is before one, then it, then 
     }
 }
 
+TEST_CASE("take_output alone sends borrowed and prepared messages, a large one in copies of at most 64 KiB",
+          "[session][output]") {
+  counting_allocator memory;
+  {
+    side s{ws::role::server, defaults(), true, memory.hook()};
+    std::string large(200'000, ' ');
+    for (std::size_t i = 0; i < large.size(); ++i) large[i] = static_cast<char>('a' + i % 7);
+    const ws::prepared_message told{ws::opcode::binary, std::string(1000, 'p'), memory.hook()};
+    CHECK(s.session.send(told) == ws::error::none);
+    CHECK(s.session.send_borrowed(ws::opcode::binary, large, token(1)) == ws::error::none);
+    CHECK(s.session.send(ws::opcode::text, "after") == ws::error::none);
+    CHECK(s.session.send(told) == ws::error::none);
+    const std::uint64_t all = s.session.buffered_amount();
+    std::string sent, sizes;
+    ws::output_buffer writing;
+    while (s.session.buffered_amount() != 0) {
+      const std::uint64_t before = s.session.buffered_amount();
+      writing = s.session.take_output(writing);
+      REQUIRE(writing.size != 0);
+      CHECK(s.session.buffered_amount() == before);
+      // The bytes that were handed out are copies: neither the caller's nor the session's are needed for them.
+      if (writing.size == 200'000 % 65536) {
+        CHECK(returned(s.session) == "1 ");
+        std::fill(large.begin(), large.end(), '!');
+      }
+      sizes += std::to_string(writing.size) + " ";
+      sent.append(writing.data, writing.size);
+      s.session.consume(writing.size / 2);
+      s.session.consume(writing.size - writing.size / 2);
+    }
+    s.session.free_buffer(writing);
+    CHECK(sizes == "1004 10 65536 65536 65536 3392 7 1004 ");
+    CHECK(sent.size() == all);
+    std::string expected(200'000, ' ');
+    for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = static_cast<char>('a' + i % 7);
+    CHECK((sent.substr(1004 + 10, 200'000) == expected));
+    CHECK(sent.substr(1004 + 10 + 200'000, 7) ==
+          "\x81\x05"
+          "after");
+  }
+  CHECK(memory.idle());
+}
+
+TEST_CASE("take_output without memory for a copy hands out nothing, and the payload waits", "[session][output]") {
+  counting_allocator memory;
+  {
+    side s{ws::role::server, defaults(), true, memory.hook()};
+    const std::string lent(1000, 'l');
+    CHECK(s.session.send_borrowed(ws::opcode::binary, lent, token(1)) == ws::error::none);
+    ws::output_buffer taken = s.session.take_output();
+    CHECK(taken.size == 4);
+    s.session.consume(4);
+    memory.fail_at = memory.calls;
+    taken = s.session.take_output(taken);
+    CHECK((taken.data == nullptr && taken.size == 0));
+    CHECK(s.session.buffered_amount() == 1000);
+    CHECK(returned(s.session).empty());
+    taken = s.session.take_output();
+    CHECK((std::string_view{taken.data, taken.size} == lent));
+    s.session.free_buffer(taken);
+  }
+  CHECK(memory.idle());
+}
+
 TEST_CASE("what a client borrowed goes with the buffer that is taken: its token is free, nothing is in the way", "[session][output]") {
   side s{ws::role::client, defaults()};
   CHECK(s.session.send_borrowed(ws::opcode::text, "one", token(1)) == ws::error::none);

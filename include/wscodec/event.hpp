@@ -51,7 +51,7 @@ struct event {
   [[nodiscard]] WSCODEC_INLINE response_view response() const noexcept { return response_view{payload}; }
 };
 
-/// Scratch memory a connection needs besides its 128 bytes: for a cut control frame and an owed pong. The head of a
+/// Scratch memory a connection needs besides itself: for a cut control frame and an owed pong. The head of a
 /// handshake that arrives in several reads must fit in it too.
 inline constexpr std::size_t min_scratch = 256;
 

@@ -148,7 +148,8 @@ class session {
 
   // ---- output ----
 
-  /// The first contiguous bytes to send; `consume(n)` says how many were.
+  /// The first contiguous bytes to send; `consume(n)` says how many were. They stay where they are until the next call that
+  /// is not const: a write that goes on meanwhile takes what `take_output` gives.
   [[nodiscard]] WSCODEC_INLINE std::string_view output() const noexcept { return detail::output_front(s_); }
   /// The same as slices for a gather write; returns how many were filled. `consume` may end inside one.
   [[nodiscard]] WSCODEC_INLINE std::size_t output(std::span<slice> to) const noexcept { return detail::gather_output(s_, to); }
@@ -156,8 +157,10 @@ class session {
   WSCODEC_INLINE void consume(std::size_t n) noexcept { detail::consume(s_, n); }
   /// Hands out the bytes to send as a buffer that stays put, in exchange for a spare one: two buffers circulate in a
   /// completion loop. Its bytes wait, for deadlines and `buffered_amount()`, until `consume(n)` says that they were written;
-  /// what is queued meanwhile is for the next call. A borrowed payload is not in it: take what is before it, then send `output()`.
+  /// what is queued meanwhile is for the next call. Of a borrowed payload or a large prepared message it is a copy, at most
+  /// 64 KiB at a time, and the token is free at once. Empty when nothing waits, or there is no memory.
   [[nodiscard]] WSCODEC_INLINE output_buffer take_output(output_buffer spare = {}) noexcept { return detail::take_output(s_, spare); }
+  /// Gives back the last buffer that `take_output` handed out, once it is written.
   WSCODEC_INLINE void free_buffer(output_buffer b) noexcept { detail::release(s_.memory, b.data, b.capacity); }
   /// Bytes that wait to be sent, or were taken and not consumed yet.
   [[nodiscard]] WSCODEC_INLINE std::uint64_t buffered_amount() const noexcept { return detail::buffered(s_); }

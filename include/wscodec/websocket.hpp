@@ -381,6 +381,9 @@ class websocket : detail::websocket_state {
   [[nodiscard]] WSCODEC_INLINE std::string_view output() const noexcept { return link.output(); }
   [[nodiscard]] WSCODEC_INLINE std::size_t output(std::span<slice> to) const noexcept { return link.output(to); }
   WSCODEC_INLINE void consume(std::size_t n) noexcept { detail::websocket_consume(*this, n); }
+  /// For writes that go on meanwhile; see `session`.
+  [[nodiscard]] WSCODEC_INLINE output_buffer take_output(output_buffer spare = {}) noexcept { return link.take_output(spare); }
+  WSCODEC_INLINE void free_buffer(output_buffer b) noexcept { link.free_buffer(b); }
   /// Moves the clock, microseconds; the deadlines are the options'.
   WSCODEC_INLINE void tick(std::uint64_t now) noexcept {
     (void)link.tick(now);

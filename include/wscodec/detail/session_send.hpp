@@ -78,6 +78,17 @@ inline void skip_prepared(borrowed_list& list) noexcept {
   if (list.given == list.end) list.given = list.done = list.end = 0;
 }
 
+/// Up to `n` bytes of the first waiting payload, before which nothing is queued, are sent; returns how many.
+inline std::size_t consume_borrowed(borrowed_list& list, std::size_t n) noexcept {
+  borrowed& item = list.items()[list.done];
+  const std::size_t sent = n < item.size ? n : item.size;
+  item.data += sent;
+  item.size -= sent;
+  list.bytes -= sent;
+  if (item.size == 0) borrowed_done(list);
+  return sent;
+}
+
 inline void consume(session_state& s, std::size_t n) noexcept {
   s.sent += static_cast<std::uint32_t>(n);
   const std::size_t taken = n < s.taken ? n : s.taken;
@@ -91,13 +102,8 @@ inline void consume(session_state& s, std::size_t n) noexcept {
     s.queue.begin += queued;
     n -= queued;
     if (item.before != 0) break;
-    const std::size_t sent = n < item.size ? n : item.size;
-    item.data += sent;
-    item.size -= sent;
-    s.lent->bytes -= sent;
-    n -= sent;
+    n -= consume_borrowed(*s.lent, n);
     if (item.size != 0) break;
-    borrowed_done(*s.lent);
   }
   if (s.lent != nullptr) skip_prepared(*s.lent);
   s.queue.begin += n < s.queue.size() ? n : s.queue.size();
@@ -248,12 +254,30 @@ inline bool returned(session_state& s, void*& token) noexcept {
   return true;
 }
 
-/// Hands out the queue; borrowed payloads stay behind, with what is queued after them.
+/// As much of a borrowed payload is copied at a time, so that a large one for many receivers does not take memory in each.
+inline constexpr std::size_t borrowed_piece = 64 * 1024;
+
+/// Hands out a copy of a piece of the borrowed payload that is in front.
+inline output_buffer take_borrowed(session_state& s, buffer next) noexcept {
+  const borrowed& item = s.lent->items()[s.lent->done];
+  const std::size_t n = item.size < borrowed_piece ? item.size : borrowed_piece;
+  if (!make_room(s, next, n)) {
+    release(s.memory, next.data, next.capacity);
+    return {};
+  }
+  std::memcpy(next.data, item.data, n);
+  s.taken += consume_borrowed(*s.lent, n);
+  skip_prepared(*s.lent);
+  return {next.data, n, next.capacity};
+}
+
+/// Hands out the queue up to a borrowed payload, or a piece of that.
 inline output_buffer take_output(session_state& s, output_buffer spare) noexcept {
   buffer next;
   next.data = spare.data;
   next.capacity = spare.capacity;
   const bool lending = s.lent != nullptr && s.lent->done != s.lent->end;
+  if (lending && s.lent->items()[s.lent->done].before == 0 && s.lent->items()[s.lent->done].size != 0) return take_borrowed(s, next);
   const std::size_t front = lending ? s.lent->items()[s.lent->done].before : s.queue.size();
   const std::size_t rest = s.queue.size() - front;
   // What is less, the front or what comes after the borrowed payload, moves to the other buffer; without memory for it
