@@ -2,6 +2,8 @@
 // readers, close codes both ways, broken rules, and one more that sends and never reads. Ends with `N passed, N failed`, in clients.
 //   client PORT            with -DCLIENT_TLS -lssl -lcrypto it speaks TLS
 //   client PORT SECONDS    eight clients that send small messages to and fro for so long
+//   client --idle NAME:PORT...    one for each of these servers, which says nothing but answers pings: it must get one after
+//                                 30 s, be connected still, and have a message come back
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,6 +16,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <string>
 #include <string_view>
@@ -103,6 +106,7 @@ struct client {
   bool dead = false;             // reads nothing after the handshake: the server must drop it
   std::uint64_t until = 0;       // sends each message again when it came back
   std::uint64_t greeted_at = 0;
+  std::uint64_t pinged_at = 0;
   bool greeted = false, closed = false, ended = false;
   std::string complaint;
 
@@ -143,6 +147,7 @@ void handle(client& c, const ws::event& ev) {
       if (static_cast<unsigned>(ev.code()) != c.code)
         c.complaint = "closed with " + std::to_string(static_cast<unsigned>(ev.code())) + " instead of " + std::to_string(c.code);
       break;
+    case ws::event_type::ping: c.pinged_at = now(); break;
     case ws::event_type::failed: c.complaint = std::string(ws::explain(ev.why()).name); break;
     default: break;
   }
@@ -180,10 +185,62 @@ void turn(client& c, std::span<char> memory, bool early) {
   send_out(c);
 }
 
+// Waits for something to happen, and handles it; false when every client has ended.
+bool wait_and_turn(std::deque<client>& clients, bool early) {
+  static std::vector<char> memory(64 * 1024);
+  static std::vector<pollfd> polled;
+  polled.clear();
+  for (const client& c : clients) {
+    const int events = ((c.slow && early) || (c.dead && c.greeted) ? 0 : POLLIN) | (c.session.output().empty() ? 0 : POLLOUT);
+    polled.push_back({c.ended ? -1 : c.link.fd, static_cast<short>(events), 0});
+  }
+  ::poll(polled.data(), polled.size(), 20);
+  bool all = true;
+  for (client& c : clients) {
+    if (!c.ended) turn(c, memory, early);
+    all = all && c.ended;
+  }
+  return !all;
+}
+
+// Prints what clients complain of, by their names if they have some.
+int report(std::deque<client>& clients, std::span<char*> names = {}) {
+  int passed = 0, failed = 0;
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    client& c = clients[i];
+    if (c.dead && !c.closed) c.complaint = "it reads nothing and was not dropped";
+    if (c.complaint.empty() && !c.closed) c.complaint = "no Close came; " + std::to_string(c.sent.size()) + " messages did not come back";
+    if (c.complaint.empty() && !c.ended) c.complaint = "the server did not end the connection";
+    if (c.complaint.empty()) ++passed;
+    else ++failed, std::printf("FAIL client %s: %s\n", i < names.size() ? names[i] : std::to_string(i).c_str(), c.complaint.c_str());
+  }
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed != 0;
+}
+
+int idle(std::span<char*> servers, const ws::options& options, ws::masking_keys& keys) {
+  std::deque<client> clients;
+  for (const char* server : servers) clients.emplace_back(std::atoi(std::strrchr(server, ':') + 1), options, keys).code = 0;
+  for (const std::uint64_t start = now(); wait_and_turn(clients, false) && now() < start + 36'000'000;) {
+    for (client& c : clients) {
+      if (c.code != 0 || c.ended || !c.greeted) continue;
+      const std::uint64_t silence = (c.pinged_at != 0 ? c.pinged_at : now()) - c.greeted_at;
+      if (c.pinged_at == 0 && silence > 32'000'000) c.complaint = "no ping within 32 s";
+      if (c.pinged_at != 0 && silence < 29'000'000) c.complaint = "a ping after " + std::to_string(silence) + " us";
+      if (c.complaint.empty() && (c.pinged_at == 0 || now() < c.pinged_at + 500'000)) continue;
+      c.code = 1000;  // the pong is there by now
+      c.session.send(ws::opcode::text, "still here");
+      c.sent.push_back({ws::opcode::text, "still here"});
+    }
+  }
+  return report(clients, servers);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2 || argc > 3) return std::fputs("usage: client PORT [SECONDS]\n", stderr), 2;
+  const bool idles = argc > 2 && string_view{argv[1]} == "--idle";
+  if (argc < 2 || (argc > 3 && !idles)) return std::fputs("usage: client PORT [SECONDS] | client --idle NAME:PORT...\n", stderr), 2;
   ::signal(SIGPIPE, SIG_IGN);
   ws::masking_keys keys{ws::system_entropy};
   const ws::deflate_options deflate{.engine = &ws::zlib_engine};
@@ -193,6 +250,7 @@ int main(int argc, char** argv) {
   ws::options compressing = plain;
   compressing.extension = &hook;
 
+  if (idles) return idle({argv + 2, argv + argc}, plain, keys);
   std::deque<client> clients;
   const bool steady = argc == 3;
   for (unsigned i = 0; steady && i < 8; ++i) {
@@ -217,32 +275,7 @@ int main(int argc, char** argv) {
     c.dead = true;
     for (int i = 0; i < 32; ++i) c.to_send.push_back({ws::opcode::binary, std::string(1024 * 1024, 'x')});
   }
-  std::vector<char> memory(64 * 1024);
-  std::vector<pollfd> polled;
   const std::uint64_t start = now();
-  for (bool all = false; !all && now() < start + 40'000'000;) {
-    const bool early = now() < start + 1'000'000;
-    polled.clear();
-    for (const client& c : clients) {
-      const int events = ((c.slow && early) || (c.dead && c.greeted) ? 0 : POLLIN) | (c.session.output().empty() ? 0 : POLLOUT);
-      polled.push_back({c.ended ? -1 : c.link.fd, static_cast<short>(events), 0});
-    }
-    ::poll(polled.data(), polled.size(), 20);
-    all = true;
-    for (client& c : clients) {
-      if (!c.ended) turn(c, memory, early);
-      all = all && c.ended;
-    }
-  }
-  int passed = 0, failed = 0;
-  for (std::size_t i = 0; i < clients.size(); ++i) {
-    client& c = clients[i];
-    if (c.dead && !c.closed) c.complaint = "it reads nothing and was not dropped";
-    if (c.complaint.empty() && !c.closed) c.complaint = "no Close came; " + std::to_string(c.sent.size()) + " messages did not come back";
-    if (c.complaint.empty() && !c.ended) c.complaint = "the server did not end the connection";
-    if (c.complaint.empty()) ++passed;
-    else ++failed, std::printf("FAIL client %zu: %s\n", i, c.complaint.c_str());
-  }
-  std::printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0;
+  while (wait_and_turn(clients, now() < start + 1'000'000) && now() < start + 40'000'000) continue;
+  return report(clients);
 }
