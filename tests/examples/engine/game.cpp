@@ -230,10 +230,10 @@ int main() {
     bool all_open = true;
     for (int i = 0; i < players; ++i) {
       player& p = *room[static_cast<std::size_t>(i)];
+      (void)p.here.tick(clock);  // before anything is read: what `next` tells of happens at the time of the last tick
+      (void)p.there.tick(clock);
       serve(p, w.map, w.now.at[static_cast<std::size_t>(i)]);
       play(p, w);
-      (void)p.here.tick(clock);
-      (void)p.there.tick(clock);
       all_open = all_open && p.here.is_open() && p.there.is_open();
       const input step{p.sent + 1, static_cast<std::int16_t>(i + 1), static_cast<std::int16_t>(frame % 3 - 1)};
       if (p.here.send(ws::opcode::binary, bytes_of(step)) == ws::error::none) ++p.sent;

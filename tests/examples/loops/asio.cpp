@@ -37,6 +37,7 @@ class client : public std::enable_shared_from_this<client> {
     socket_.async_read_some(asio::buffer(memory_), [self = shared_from_this()](std::error_code failed, std::size_t n) {
       self->reading_ = false;
       self->ended_ = static_cast<bool>(failed);
+      (void)self->session_.tick(now());  // what `next` tells of happens at the time of the last tick
       if (failed) (void)self->session_.end_of_input();
       std::span<char> bytes{self->memory_, n};
       while (const ws::event ev = self->session_.next(bytes)) {
@@ -70,7 +71,10 @@ class client : public std::enable_shared_from_this<client> {
     write();
     read();
     std::error_code ignored;
-    if (session_.wants() == ws::transport::half_close) socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    if (session_.wants() == ws::transport::half_close && !half_closed_) {
+      half_closed_ = true;
+      socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    }
     if (session_.wants() == ws::transport::drop) end();
   }
 
@@ -105,6 +109,7 @@ class client : public std::enable_shared_from_this<client> {
   bool writes_ = false;
   bool reading_ = false;
   bool ended_ = false;  // the peer's side
+  bool half_closed_ = false;
   char memory_[16 * 1024];
 };
 

@@ -4,6 +4,7 @@
 //   c++ -std=c++20 -O2 -Iinclude tests/examples/loops/sdl.cpp -o sdl_echo $(pkg-config --cflags --libs sdl2) -lz && ./sdl_echo [--port N]
 #include <SDL.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -43,12 +44,15 @@ bool for_later() { return errno == EAGAIN || errno == EINTR; }
 // False: the connection is gone. What exceeds the frame's share waits in the kernel, and so holds the peer up.
 bool frame_of(client& c, std::uint64_t until) {
   char memory[16 * 1024];
+  (void)c.session.tick(now());  // what `next` tells of happens at the time of the last tick
   for (std::size_t read = 0; read < bytes_a_frame && now() < until && !c.ended && !c.session.backed_up();) {
     const ssize_t n = ::recv(c.fd, memory, sizeof memory, 0);
-    if (n < 0 && !for_later()) return false;
-    if (n < 0) break;
-    c.ended = n == 0;
-    if (c.ended) (void)c.session.end_of_input();
+    if (n < 0 && for_later()) break;
+    if (n <= 0) {
+      c.ended = true;
+      (void)c.session.end_of_input();
+      break;
+    }
     std::span<char> bytes{memory, static_cast<std::size_t>(n)};
     while (const ws::event ev = c.session.next(bytes)) {
       if (ev.type == ws::event_type::request) c.session.accept();
@@ -56,7 +60,6 @@ bool frame_of(client& c, std::uint64_t until) {
     }
     read += static_cast<std::size_t>(n);
   }
-  (void)c.session.tick(now());
   for (std::size_t sent = 0; sent < bytes_a_frame && c.session.buffered_amount() != 0;) {
     const std::string_view out = c.session.output().substr(0, bytes_a_frame - sent);
     const ssize_t n = ::send(c.fd, out.data(), out.size(), MSG_NOSIGNAL);
@@ -103,7 +106,10 @@ int main(int argc, char** argv) {
       first = (first + 1) % clients.size();
       if (c && !frame_of(*c, begin + network_time)) c.reset();
       if (c) continue;
-      if (const int fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK); fd >= 0) c.emplace(fd, options);
+      const int fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK);
+      if (fd < 0) continue;
+      ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // small messages are not kept back for larger packets
+      c.emplace(fd, options);
     }
     // ... the game's own frame: move, draw ...
     const std::uint64_t used = now() - begin;
