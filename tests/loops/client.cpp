@@ -4,6 +4,7 @@
 //   client PORT SECONDS    eight clients that send small messages to and fro for so long
 //   client --idle NAME:PORT...    one for each of these servers, which says nothing but answers pings: it must get one after
 //                                 30 s, be connected still, and have a message come back
+//   client --chat PORT PID        five who chat; one of them stops reading for a time; the server then gets SIGINT
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -107,6 +109,8 @@ struct client {
   std::uint64_t until = 0;       // sends each message again when it came back
   std::uint64_t greeted_at = 0;
   std::uint64_t pinged_at = 0;
+  bool chats = false;            // keeps what it hears
+  std::vector<std::string> heard;
   bool greeted = false, closed = false, ended = false;
   std::string complaint;
 
@@ -133,6 +137,10 @@ void handle(client& c, const ws::event& ev) {
       }
       break;
     case ws::event_type::message:
+      if (c.chats) {
+        c.heard.emplace_back(ev.payload);
+        break;
+      }
       if (c.sent.empty()) c.complaint = "a message too many";
       else if (c.sent.front().op != ev.opcode || c.sent.front().payload != ev.payload) c.complaint = "another message than was sent";
       if (!c.sent.empty()) c.sent.pop_front();
@@ -236,11 +244,71 @@ int idle(std::span<char*> servers, const ws::options& options, ws::masking_keys&
   return report(clients, servers);
 }
 
+int chat(int port, int server, const ws::options& plain, const ws::options& compressing, ws::masking_keys& keys) {
+  std::deque<client> clients;
+  for (int i = 0; i < 5; ++i) {
+    client& c = clients.emplace_back(port, i % 2 == 0 ? plain : compressing, keys);
+    c.code = 0;
+    c.chats = true;
+  }
+  client &talker = clients.front(), &slow = clients.back();
+  const int little = 32 * 1024;
+  ::setsockopt(slow.link.fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+  const auto until = [&](auto done) {
+    for (const std::uint64_t start = now(); !done() && now() < start + 20'000'000;) wait_and_turn(clients, true);
+    return done();
+  };
+  const auto all = [&](auto what) { return [&clients, what] { return std::all_of(clients.begin(), clients.end(), what); }; };
+
+  // Everybody hears the same, in the same order.
+  until(all([](const client& c) { return c.greeted; }));
+  for (std::size_t i = 0; i < 15; ++i) clients[i % 5].session.send(ws::opcode::text, "first talk " + std::to_string(i));
+  until(all([](const client& c) { return c.heard.size() == 15; }));
+  std::vector<std::string> heard = talker.heard;
+  for (client& c : clients)
+    if (c.heard != heard) c.complaint = "heard something else than others";
+  std::sort(heard.begin(), heard.end());
+  if (heard.size() != 15 || std::unique(heard.begin(), heard.end()) != heard.end()) talker.complaint = "heard not all, or twice the same";
+
+  // One who does not read misses something, and is told how much.
+  for (client& c : clients) c.heard.clear();
+  slow.slow = true;
+  constexpr std::size_t total = 2500;
+  std::size_t said = 0;
+  until([&] {
+    while (said != total && said < talker.heard.size() + 16) talker.session.send(ws::opcode::text, std::to_string(said++) + ' ' + content(4000, 1));
+    return talker.heard.size() == total;
+  });
+  until([&] { return std::all_of(clients.begin(), clients.end() - 1, [](const client& c) { return c.heard.size() == total; }); });
+  slow.slow = false;
+  std::size_t seen = 0, expected = 0, missed = 0;
+  until([&] {
+    for (; seen != slow.heard.size(); ++seen) {
+      unsigned long n = 1;
+      if (std::sscanf(slow.heard[seen].c_str(), "(you missed %lu messages)", &n) == 1) missed += n;
+      else if (!slow.heard[seen].starts_with(std::to_string(expected) + ' ')) slow.complaint = "misses more than it is told";
+      expected += n;
+    }
+    return expected == total;
+  });
+  if (expected != total) slow.complaint = "is told of " + std::to_string(expected) + " of " + std::to_string(total) + " messages";
+  if (missed == 0) slow.complaint = "missed nothing: it was not slow";
+  for (client& c : clients)
+    if (&c != &slow && c.heard.size() != total) c.complaint = "heard " + std::to_string(c.heard.size()) + " messages";
+
+  for (client& c : clients) c.code = 1001, c.greeted = false;
+  ::kill(server, SIGINT);
+  until(all([](const client& c) { return c.ended; }));
+  return report(clients);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool idles = argc > 2 && string_view{argv[1]} == "--idle";
-  if (argc < 2 || (argc > 3 && !idles)) return std::fputs("usage: client PORT [SECONDS] | client --idle NAME:PORT...\n", stderr), 2;
+  const string_view mode = argc > 2 ? argv[1] : "";
+  const bool idles = mode == "--idle", chats = mode == "--chat" && argc == 4;
+  if (argc < 2 || (argc > 3 && !idles && !chats))
+    return std::fputs("usage: client PORT [SECONDS] | client --idle NAME:PORT... | client --chat PORT PID\n", stderr), 2;
   ::signal(SIGPIPE, SIG_IGN);
   ws::masking_keys keys{ws::system_entropy};
   const ws::deflate_options deflate{.engine = &ws::zlib_engine};
@@ -250,6 +318,7 @@ int main(int argc, char** argv) {
   ws::options compressing = plain;
   compressing.extension = &hook;
 
+  if (chats) return chat(std::atoi(argv[2]), std::atoi(argv[3]), plain, compressing, keys);
   if (idles) return idle({argv + 2, argv + argc}, plain, keys);
   std::deque<client> clients;
   const bool steady = argc == 3;
