@@ -4,6 +4,7 @@
 //   ./wss_echo [--port N] [--certificate FILE --key FILE]        without: it makes one for localhost that nobody trusts
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <poll.h>
@@ -71,6 +72,7 @@ void receive(client& c) {
   if (n < 0) return;
   BIO_write(c.from_peer, memory, static_cast<int>(n));
   int size = 0;
+  ERR_clear_error();  // what is left of another client's failure would be taken for this one's
   while ((size = SSL_read(c.tls, memory, sizeof memory)) > 0) {
     std::span<char> bytes{memory, static_cast<std::size_t>(size)};
     while (const ws::event ev = c.session.next(bytes)) {
