@@ -1,5 +1,6 @@
 // A chat over standalone Asio with coroutines: each message goes to everybody, the sender too. Whoever does not keep up misses
-// messages, and is told how many. Silent peers are pinged; Ctrl-C says 1001 to all.       (Debian: libasio-dev)
+// messages, and is told how many. Silent peers are pinged; Ctrl-C says 1001 to all.       (Debian: libasio-dev, see
+// asio_coroutines.cpp for clang)
 //   c++ -std=c++20 -O2 -Iinclude tests/examples/loops/asio_chat.cpp -o asio_chat -lz && ./asio_chat [--port N]
 #include <asio.hpp>
 #include <chrono>

@@ -33,42 +33,44 @@ class client {
     };
     socket_.on_error = [](const ws::error_event& ev) { std::printf("%s\n", ws::explain(ev.why).what.data()); };
     socket_.on_close = [this](const ws::close_event& ev) {
-      std::printf("closed with %d%s%.*s\n", static_cast<int>(ev.code), ev.reason.empty() ? "" : ", ", static_cast<int>(ev.reason.size()), ev.reason.data());
-      good_ = ev.was_clean && ev.code == ws::close_code::normal;
+      std::printf("closed with %d%s%.*s\n", static_cast<int>(ev.code), ev.reason.empty() ? "" : ": ", static_cast<int>(ev.reason.size()), ev.reason.data());
+      good = ev.was_clean && ev.code == ws::close_code::normal;
     };
   }
   client(const client&) = delete;
   client& operator=(const client&) = delete;
   ~client() { socket_.free_buffer(writing_); }
 
-  bool is_good() const { return good_; }
-
   // False: it is no such URL.
   bool start(std::string_view url) {
     if (socket_.connect(url) != ws::error::none || socket_.where().secure) return false;
-    signals_.async_wait([this](std::error_code cancelled, int) {
-      if (!cancelled) socket_.close(ws::close_code::normal), go_on();
-    });
     resolver_.async_resolve(socket_.where().host, std::to_string(socket_.where().port), [this](std::error_code failed, auto found) {
-      if (failed) return lose();
+      if (failed) return end();
       asio::async_connect(tcp_, found, [this](std::error_code why, const tcp::endpoint&) {
-        if (why) return lose();
-        tcp_.set_option(tcp::no_delay(true));
+        if (why) return end();
         connected_ = true;
+        tcp_.set_option(tcp::no_delay(true), why);
         read();
         go_on();
       });
     });
+    signals_.async_wait([this](std::error_code cancelled, int) {
+      if (cancelled) return;
+      socket_.close(ws::close_code::normal);
+      go_on();
+    });
     go_on();
     return true;
   }
+
+  bool good = false;  // it ended as it should
 
  private:
   void read() {
     tcp_.async_read_some(asio::buffer(memory_), [this](std::error_code failed, std::size_t n) {
       socket_.tick(now());  // what `receive` tells of happens at the time of the last tick
       socket_.receive({memory_, n});
-      if (failed && failed != asio::error::eof) return lose();
+      if (failed && failed != asio::error::eof) return end();
       if (failed) socket_.end_of_input();
       else read();
       go_on();
@@ -85,7 +87,7 @@ class client {
       writes_ = false;
       written_ += n;
       socket_.consume(n);
-      if (failed) lose();
+      if (failed) end();
       else go_on();
     });
   }
@@ -105,24 +107,19 @@ class client {
   }
 
   void go_on() {
-    std::error_code ignored;
     if (socket_.wants() == ws::transport::drop) return end();
     write();
     wait();
     if (socket_.wants() != ws::transport::half_close || half_closed_) return;
-    half_closed_ = true;
+    std::error_code ignored;
     tcp_.shutdown(tcp::socket::shutdown_send, ignored);
+    half_closed_ = true;
   }
 
-  // The transport is gone, or could not be had.
-  void lose() {
-    socket_.end_of_input();
-    end();
-  }
-
-  // Ends whatever is awaited, and so the loop.
+  // The transport ends, or could not be had; then nothing is awaited any more, and the loop ends.
   void end() {
     std::error_code ignored;
+    socket_.end_of_input();
     resolver_.cancel();
     tcp_.close(ignored);
     timer_.cancel();
@@ -134,12 +131,12 @@ class client {
   asio::steady_timer timer_;
   asio::signal_set signals_;
   ws::websocket socket_;
+  std::span<char*> messages_;
+  std::size_t received_ = 0;
   ws::output_buffer writing_;
   std::size_t written_ = 0;  // of it
   std::uint64_t waits_until_ = ws::never;
-  std::span<char*> messages_;
-  std::size_t received_ = 0;
-  bool connected_ = false, half_closed_ = false, writes_ = false, good_ = false;
+  bool connected_ = false, writes_ = false, half_closed_ = false;
   char memory_[16 * 1024];
 };
 
@@ -152,5 +149,5 @@ int main(int argc, char** argv) {
   client c{loop, options, keys, {argv + std::min(argc, 2), argv + argc}};
   if (argc < 2 || !c.start(argv[1])) return std::fputs("usage: asio_client ws://HOST[:PORT]/PATH [MESSAGE...]\n", stderr), 2;
   loop.run();
-  return c.is_good() ? 0 : 1;
+  return c.good ? 0 : 1;
 }

@@ -1,4 +1,5 @@
-// An echo server over standalone Asio: a coroutine that reads and one that writes for each client.       (Debian: libasio-dev)
+// An echo server over standalone Asio: a coroutine that reads and one that writes for each client.       (Debian: libasio-dev,
+// whose Asio 1.22 knows clang's coroutines by -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTINE only, from some clang after 14 on)
 //   c++ -std=c++20 -O2 -Iinclude tests/examples/loops/asio_coroutines.cpp -o asio_coroutines_echo -lz && ./asio_coroutines_echo [--port N]
 #include <asio.hpp>
 #include <chrono>
