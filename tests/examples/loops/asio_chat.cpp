@@ -1,6 +1,6 @@
-// A chat over standalone Asio with coroutines: each message goes to everybody, the sender too. Whoever does not keep up misses
-// messages, and is told how many. Silent peers are pinged; Ctrl-C says 1001 to all.       (Debian: libasio-dev, see
-// asio_coroutines.cpp for clang)
+// A chat over standalone Asio with coroutines: each message goes to everybody, the sender too. Whoever does not keep up
+// misses messages, and is told how many. Silent peers are pinged; Ctrl-C says 1001 to all.       (Debian: libasio-dev,
+// see asio_coroutines.cpp for clang)
 //   c++ -std=c++20 -O2 -Iinclude tests/examples/loops/asio_chat.cpp -o asio_chat -lz && ./asio_chat [--port N]
 #include <asio.hpp>
 #include <chrono>
@@ -22,7 +22,8 @@ namespace {
 
 std::uint64_t now() {  // microseconds
   return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count());
 }
 
 struct visitor {
@@ -40,7 +41,8 @@ struct visitor {
 
   void tell_what_it_missed() {
     if (missed == 0 || session.backed_up()) return;
-    if (session.send(ws::opcode::text, "(you missed " + std::to_string(missed) + " messages)") == ws::error::none) missed = 0;
+    if (session.send(ws::opcode::text, "(you missed " + std::to_string(missed) + " messages)") == ws::error::none)
+      missed = 0;
   }
   // Wakes the writer, also out of a write that will not end.
   void go_on() {
@@ -72,7 +74,8 @@ struct room {
     listener.close(ignored);
     ticks.cancel();
     for (const auto& v : visitors) {
-      if (v->session.close(ws::close_code::going_away, "the chat ends") == ws::error::not_open) v->socket.close(ignored);
+      if (v->session.close(ws::close_code::going_away, "the chat ends") == ws::error::not_open)
+        v->socket.close(ignored);
       v->output.cancel();
     }
   }
@@ -81,7 +84,8 @@ struct room {
 asio::awaitable<void> read(room& r, std::shared_ptr<visitor> v) {
   char memory[16 * 1024];
   for (std::error_code failed; !failed;) {
-    const std::size_t n = co_await v->socket.async_read_some(asio::buffer(memory), redirect_error(use_awaitable, failed));
+    const std::size_t n =
+        co_await v->socket.async_read_some(asio::buffer(memory), redirect_error(use_awaitable, failed));
     (void)v->session.tick(now());  // what `next` tells of happens at the time of the last tick
     if (failed) (void)v->session.end_of_input();
     std::span<char> bytes{memory, n};
@@ -153,7 +157,10 @@ int main(int argc, char** argv) {
   const ws::deflate_options deflate{.engine = &ws::zlib_engine};
   const ws::extension_hook extension = ws::permessage_deflate(deflate);
   asio::io_context loop;
-  room r{{loop, {asio::ip::address_v4::loopback(), static_cast<asio::ip::port_type>(port)}}, asio::steady_timer{loop}, {}, {}};
+  room r{{loop, {asio::ip::address_v4::loopback(), static_cast<asio::ip::port_type>(port)}},
+         asio::steady_timer{loop},
+         {},
+         {}};
   r.options.extension = &extension;
   r.options.max_message = 16 * 1024;
   r.options.ping_interval = 30'000'000;

@@ -1,6 +1,7 @@
-// A client over standalone Asio, with the browser's WebSocket interface: sends its arguments, prints what it receives, and
-// closes when it has received as many messages as it sent, or at Ctrl-C.       (Debian: libasio-dev)
-//   c++ -std=c++20 -O2 -Iinclude tests/examples/loops/asio_client.cpp -o asio_client && ./asio_client ws://127.0.0.1:9001/ hello
+// A client over standalone Asio, with the browser's WebSocket interface: sends its arguments, prints what it receives,
+// and closes when it has received as many messages as it sent, or at Ctrl-C.       (Debian: libasio-dev)
+//   c++ -std=c++20 -O2 -Iinclude tests/examples/loops/asio_client.cpp -o asio_client
+//   ./asio_client ws://127.0.0.1:9001/ hello
 #include <algorithm>
 #include <asio.hpp>
 #include <chrono>
@@ -17,13 +18,19 @@ namespace {
 
 std::uint64_t now() {  // microseconds, by the clock of the timer
   return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count());
 }
 
 class client {
  public:
   client(asio::io_context& loop, const ws::options& options, ws::masking_keys& keys, std::span<char*> messages)
-      : resolver_(loop), tcp_(loop), timer_(loop), signals_(loop, SIGINT), socket_(options, &keys), messages_(messages) {
+      : resolver_(loop),
+        tcp_(loop),
+        timer_(loop),
+        signals_(loop, SIGINT),
+        socket_(options, &keys),
+        messages_(messages) {
     socket_.on_open = [this] {
       for (const char* message : messages_) socket_.send(message);
     };
@@ -33,7 +40,8 @@ class client {
     };
     socket_.on_error = [](const ws::error_event& ev) { std::printf("%s\n", ws::explain(ev.why).what.data()); };
     socket_.on_close = [this](const ws::close_event& ev) {
-      std::printf("closed with %d%s%.*s\n", static_cast<int>(ev.code), ev.reason.empty() ? "" : ": ", static_cast<int>(ev.reason.size()), ev.reason.data());
+      std::printf("closed with %d%s%.*s\n", static_cast<int>(ev.code), ev.reason.empty() ? "" : ": ",
+                  static_cast<int>(ev.reason.size()), ev.reason.data());
       good = ev.was_clean && ev.code == ws::close_code::normal;
     };
   }
@@ -44,16 +52,17 @@ class client {
   // False: it is no such URL.
   bool start(std::string_view url) {
     if (socket_.connect(url) != ws::error::none || socket_.where().secure) return false;
-    resolver_.async_resolve(socket_.where().host, std::to_string(socket_.where().port), [this](std::error_code failed, auto found) {
-      if (failed) return end();
-      asio::async_connect(tcp_, found, [this](std::error_code why, const tcp::endpoint&) {
-        if (why) return end();
-        connected_ = true;
-        tcp_.set_option(tcp::no_delay(true), why);
-        read();
-        go_on();
-      });
-    });
+    resolver_.async_resolve(socket_.where().host, std::to_string(socket_.where().port),
+                            [this](std::error_code failed, auto found) {
+                              if (failed) return end();
+                              asio::async_connect(tcp_, found, [this](std::error_code why, const tcp::endpoint&) {
+                                if (why) return end();
+                                connected_ = true;
+                                tcp_.set_option(tcp::no_delay(true), why);
+                                read();
+                                go_on();
+                              });
+                            });
     signals_.async_wait([this](std::error_code cancelled, int) {
       if (cancelled) return;
       socket_.close(ws::close_code::normal);
@@ -83,13 +92,14 @@ class client {
     if (written_ == writing_.size) writing_ = socket_.take_output(writing_), written_ = 0;
     if (writing_.size == 0) return;
     writes_ = true;
-    tcp_.async_write_some(asio::buffer(writing_.data + written_, writing_.size - written_), [this](std::error_code failed, std::size_t n) {
-      writes_ = false;
-      written_ += n;
-      socket_.consume(n);
-      if (failed) end();
-      else go_on();
-    });
+    tcp_.async_write_some(asio::buffer(writing_.data + written_, writing_.size - written_),
+                          [this](std::error_code failed, std::size_t n) {
+                            writes_ = false;
+                            written_ += n;
+                            socket_.consume(n);
+                            if (failed) end();
+                            else go_on();
+                          });
   }
 
   // Ticks when the next deadline passes. One that has become later is seen when the timer expires.
@@ -147,7 +157,8 @@ int main(int argc, char** argv) {
   ws::masking_keys keys{ws::system_entropy};
   const ws::options options;
   client c{loop, options, keys, {argv + std::min(argc, 2), argv + argc}};
-  if (argc < 2 || !c.start(argv[1])) return std::fputs("usage: asio_client ws://HOST[:PORT]/PATH [MESSAGE...]\n", stderr), 2;
+  if (argc < 2 || !c.start(argv[1]))
+    return std::fputs("usage: asio_client ws://HOST[:PORT]/PATH [MESSAGE...]\n", stderr), 2;
   loop.run();
   return c.good ? 0 : 1;
 }

@@ -1,5 +1,6 @@
-// The client of a game inside its frame loop with SDL2: once a frame it reads, sends one input, and writes, with so many bytes
-// each way at most. A ping a second measures the round trip. In steady state no frame allocates.     (Debian: libsdl2-dev)
+// The client of a game inside its frame loop with SDL2: once a frame it reads, sends one input, and writes, with so
+// many bytes each way at most. A ping a second measures the round trip. In steady state no frame allocates.
+// (Debian: libsdl2-dev)
 //   c++ -std=c++20 -O2 -Iinclude tests/examples/loops/sdl_client.cpp -o sdl_client $(pkg-config --cflags --libs sdl2)
 //   ./sdl_client [ws://127.0.0.1:9001/ [SECONDS]]       it takes the server's echoes for answers
 #include <SDL.h>
@@ -59,12 +60,18 @@ void handle(game& g, const ws::event& ev) {
       break;
     case ws::event_type::pong:
       if (g.session.take_round_trip(g.trips))
-        std::printf("%u inputs, %u answers, round trip %.3f ms, at least %.3f, about %.3f +- %.3f\n", g.sent, g.answered,
-                    g.trips.last / 1e3, g.trips.least / 1e3, g.trips.smoothed / 1e3, g.trips.deviation / 1e3);
+        std::printf("%u inputs, %u answers, round trip %.3f ms, at least %.3f, about %.3f +- %.3f\n", g.sent,
+                    g.answered, g.trips.last / 1e3, g.trips.least / 1e3, g.trips.smoothed / 1e3,
+                    g.trips.deviation / 1e3);
       break;
-    case ws::event_type::rejected: std::printf("the server answers %d\n", ev.response().status()); break;
-    case ws::event_type::failed: std::printf("%s\n", ws::explain(ev.why()).what.data()); break;
-    default: break;
+    case ws::event_type::rejected:
+      std::printf("the server answers %d\n", ev.response().status());
+      break;
+    case ws::event_type::failed:
+      std::printf("%s\n", ws::explain(ev.why()).what.data());
+      break;
+    default:
+      break;
   }
 }
 
@@ -94,7 +101,8 @@ bool ready(const game& g, int events, int milliseconds) {
 // Reads what is there, but leaves what exceeds the frame's share in the kernel, which holds the server up.
 void receive(game& g, std::size_t& share) {
   char memory[4 * 1024];
-  if (const ws::event ev = g.session.tick(now())) handle(g, ev);  // what `next` tells of happens at the time of the last tick
+  if (const ws::event ev = g.session.tick(now()))
+    handle(g, ev);  // what `next` tells of happens at the time of the last tick
   while (share != 0 && g.connected && !g.ended) {
     const ssize_t n = ::recv(g.fd, memory, share < sizeof memory ? share : sizeof memory, 0);
     if (n < 0 && for_later()) break;
@@ -124,12 +132,14 @@ int main(int argc, char** argv) {
   const std::uint64_t frames = argc > 2 ? 60 * std::strtoull(argv[2], nullptr, 10) : ws::never;
   char host_memory[300], target_memory[1000];
   ws::output host{host_memory}, target{target_memory};
-  if (where.why != ws::error::none || where.value.secure || !ws::write_host(host, where.value) || !ws::write_target(target, where.value))
+  if (where.why != ws::error::none || where.value.secure || !ws::write_host(host, where.value) ||
+      !ws::write_target(target, where.value))
     return std::fputs("usage: sdl_client [ws://HOST[:PORT]/ [SECONDS]]\n", stderr), 2;
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
   // The one call that waits, before the game begins.
-  if (::getaddrinfo(std::string(where.value.host).c_str(), std::to_string(where.value.port).c_str(), &hints, &found) != 0)
+  if (::getaddrinfo(std::string(where.value.host).c_str(), std::to_string(where.value.port).c_str(), &hints, &found) !=
+      0)
     return std::fputs("no such host\n", stderr), 1;
   SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
   if (SDL_Init(SDL_INIT_EVENTS) != 0) return std::fprintf(stderr, "SDL: %s\n", SDL_GetError()), 1;
@@ -157,7 +167,8 @@ int main(int argc, char** argv) {
     receive(g, share);
     if (g.session.is_open() && running && !g.session.backed_up()) {
       const input mine{g.sent + 1, static_cast<float>(frame % 100), 0};
-      if (g.session.send(ws::opcode::binary, {reinterpret_cast<const char*>(&mine), sizeof mine}) == ws::error::none) ++g.sent;
+      if (g.session.send(ws::opcode::binary, {reinterpret_cast<const char*>(&mine), sizeof mine}) == ws::error::none)
+        ++g.sent;
       if (frame % 60 == 30) (void)g.session.ping();
     }
     if (!running && g.answered == g.sent) (void)g.session.close(ws::close_code::normal);
@@ -171,7 +182,8 @@ int main(int argc, char** argv) {
     }
   }
   const bool all = g.answered == g.sent && g.wrong == 0;
-  std::printf("closed with %d, %u inputs, %s\n", static_cast<int>(g.session.code()), g.sent, all ? "all answered" : "not all answered");
+  std::printf("closed with %d, %u inputs, %s\n", static_cast<int>(g.session.code()), g.sent,
+              all ? "all answered" : "not all answered");
   ::freeaddrinfo(found);
   SDL_Quit();
   return g.session.was_clean() && g.session.code() == ws::close_code::normal && all ? 0 : 1;
