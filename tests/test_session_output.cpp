@@ -672,6 +672,23 @@ TEST_CASE("wants: flush while there is output, whatever the end", "[session][out
   }
 }
 
+TEST_CASE("K12 a transport that could not be had is dropped at once, though the request was never sent", "[session][output][K12]") {
+  side s{ws::role::client, defaults(), false};
+  CHECK(s.session.connect({.host = "example.org"}) == ws::error::none);
+  CHECK(s.session.wants() == ws::transport::keep);
+  s.eof();
+  CHECK(s.session.why() == ws::error::connection_lost);
+  CHECK(s.session.buffered_amount() != 0);
+  CHECK(s.session.wants() == ws::transport::drop);
+  // After an open connection's end what is queued may still be wanted: a peer can end its side and go on reading.
+  side half{ws::role::server, defaults()};
+  CHECK(half.session.send(ws::opcode::text, "for who still reads") == ws::error::none);
+  half.eof();
+  CHECK(half.session.wants() == ws::transport::flush);
+  CHECK(half.sent() == "-> text \"for who still reads\"\n");
+  CHECK(half.session.wants() == ws::transport::drop);
+}
+
 TEST_CASE("K15 what arrives after the end is eaten, up to a bound", "[session][output][K15]") {
   ws::options opt;
   opt.max_discarded = 1000;
