@@ -454,6 +454,8 @@ TEST_CASE("D10 the self-test would see a zlib whose output reaches back too far,
   CHECK(fits(good, text + text.substr(0, 3)));
   CHECK_FALSE(fits(deflate_bits{}.stored(text).stored("x").begin(true, 1).copy_3(257).end_block().bytes(), text + "x" + text.substr(0, 3)));
   for (const std::size_t cut : {std::size_t{0}, std::size_t{5}, std::size_t{100}}) CHECK_FALSE(fits(std::string_view{good}.substr(0, cut), text));
+  const std::string zero(1, '\0'), stored = deflate_bits{}.stored(zero).bytes();
+  CHECK_FALSE(fits(std::string_view{stored}.substr(0, 5), zero));  // all but the byte itself
   CHECK_FALSE(fits(good, text + "???"));
   CHECK_FALSE(fits("\xFF", "x"));
   // Where zlib cannot be had at all it does not fit either.

@@ -288,7 +288,7 @@ inline error websocket_close(websocket_state& w, close_code code, std::string_vi
   error why = error::none;
   if (w.state == ready_state::connecting) (void)w.link.fail(error::refused_by_caller);
   else if (w.state == ready_state::open) why = w.link.close(code, reason);
-  if (why == error::already_closing || why == error::not_open) why = error::none;
+  if (why == error::already_closing) why = error::none;
   if (why == error::none && w.state != ready_state::closed) w.state = ready_state::closing;
   return why;
 }
