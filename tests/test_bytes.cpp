@@ -63,6 +63,15 @@ TEST_CASE("a size beyond all memory is no room", "[bytes]") {
   CHECK(out.claim(3) == memory + 1);
 }
 
+TEST_CASE("a part of a text is what there is of it, behind the end nothing", "[bytes]") {
+  CHECK(ws::detail::part("abc", 1) == "bc");
+  CHECK(ws::detail::part("abc", 1, 1) == "b");
+  CHECK(ws::detail::part("abc", 2, 9) == "c");
+  CHECK(ws::detail::part("abc", 3).empty());
+  CHECK(ws::detail::part("abc", 4).empty());
+  CHECK(ws::detail::part("abc", ~std::size_t{0}, ~std::size_t{0}).empty());
+}
+
 TEST_CASE("big-endian numbers come back from memory, and touch nothing beside them", "[bytes]") {
   const auto round_trip = [](auto value) {
     char memory[10] = {'<', 0, 0, 0, 0, 0, 0, 0, 0, 0};

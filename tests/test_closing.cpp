@@ -223,6 +223,19 @@ TEST_CASE("K09 anything after the peer's Close is discarded and not parsed", "[c
 
 // ---- our Close
 
+TEST_CASE("K12 K01 a peer that ends the transport before its Close was answered is dropped", "[closing][K01][K12]") {
+  const ws::options own{.auto_close_reply = false};
+  char scratch[ws::min_scratch];
+  ws::connection c{ws::role::server, ws::negotiated{}, own, scratch};
+  std::string bytes = close_frame(ws::role::client, 1000);
+  std::span<char> rest{bytes};
+  CHECK(c.next(rest).type == ws::event_type::close);
+  CHECK(c.wants() == ws::transport::keep);
+  CHECK(!c.end_of_input());
+  CHECK(c.state() == ws::close_state::replying);
+  CHECK(c.wants() == ws::transport::drop);
+}
+
 TEST_CASE("K05 a reason over 123 bytes is refused, or cut at a code point by policy", "[closing][K05]") {
   both([](ws::role self, ws::role) {
     for (const bool cut : {false, true}) {

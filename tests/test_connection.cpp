@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "catch.hpp"
+#include "guarded.hpp"
 #include "support/wire.hpp"
 
 using namespace wire;
@@ -524,6 +525,27 @@ TEST_CASE("what a frame was is told with its pieces", "[connection]") {
     CHECK(o.c.frame_size(65536) == (self == ws::role::client ? 65550U : 65546U));
   });
 }
+
+TEST_CASE("what a frame was: nothing before the handshake", "[connection]") {
+  const ws::options opt;
+  char scratch[ws::min_scratch];
+  for (const ws::role self : both_roles) CHECK(ws::connection{self, opt, scratch}.frame_remaining() == 0);
+}
+
+#if __has_include(<sys/mman.h>) && UINTPTR_MAX > 0xFFFFFFFF
+TEST_CASE("F23 a scratch of over 4 GiB is not taken for a small one", "[connection][F23]") {
+  const std::size_t size = (std::size_t{1} << 32) + 16;
+  void* const memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return;  // a machine may say no
+  const ws::options opt;
+  ws::connection c{ws::role::server, ws::negotiated{}, opt, {static_cast<char*>(memory), size}};
+  std::string bytes = frame(ws::role::client, 0x89, "ping").substr(0, 8);
+  std::span<char> rest{bytes};
+  CHECK(!c.next(rest));
+  CHECK(c.why() == ws::error::none);
+  munmap(memory, size);
+}
+#endif
 
 TEST_CASE("F02 a head for more than 63 bits of length is refused", "[connection][F02]") {
   open_connection o{ws::role::server};

@@ -98,6 +98,16 @@ TEST_CASE("H15 quoted strings keep their separators and escapes", "[extensions][
   CHECK(parsed("a; b=\"\t \x80\xFF\"") == "a(b=\"\t \x80\xFF\")");
 }
 
+TEST_CASE("H15 a value loses its escapes; one that is no token, or does not fit, is none", "[extensions][H15]") {
+  CHECK(unquotes_to(quoted(R"(1\0)"), "10"));
+  CHECK(unquotes_to(plain("12345678"), "12345678"));
+  CHECK(unquotes_to({"a", "", false, false}, ""));
+  for (const ws::extension_parameter& p : {plain("123456789"), quoted("1 0"), quoted(""), quoted(R"(a\)"), quoted(R"(\)")}) {
+    INFO(p.value);
+    CHECK(is_no_token(p));
+  }
+}
+
 TEST_CASE("H12 blanks may stand around the equals sign", "[extensions][H12]") {
   for (const std::string_view blanks : {"a; b = c", "a; b= c", "a; b =c", "a;b\t=\t c "}) CHECK(parsed(blanks) == "a(b=c)");
   CHECK(parsed("a; b = \"c d\" ; e = f, g ; h ; i") == "a(b=\"c d\" e=f) g(h i)");
@@ -107,7 +117,7 @@ TEST_CASE("H16b what breaks the grammar", "[extensions][H16b]") {
   for (const std::string_view broken :
        {";", ";a", "a;", "a; ", "a;;b", "a; b;", "a; b=", "a; b=;c", "a; =b", "a; b==c", "a; b=c=d", "a b", "a; b c", "a; b=c d",
         "a; b = ", "a; b = c d", "a; b = c = d", "\"a\"", "a; \"b\"", "a; b=\"", "a; b=\"c", "a; b=\"c\\", "a; b=\"c\\\"", "a; b=\"c\"d",
-        "a; b=c\"d\"", "a; b=\"c\"\"d\"", "a; b=\"c\" \"d\"", "a=b", "a/b", "(a)", "a; b=(c)", "\xC3\xA9", "a; \xC3\xA9", "a; b=\xC3\xA9"}) {
+        "a; b=\"c\x01\"", "a; b=\"\\\x7F\"", "a; b=c\"d\"", "a; b=\"c\"\"d\"", "a; b=\"c\" \"d\"", "a=b", "a/b", "(a)", "a; b=(c)", "\xC3\xA9", "a; \xC3\xA9", "a; b=\xC3\xA9"}) {
     INFO(broken);
     CHECK(grammar(broken) == ws::error::extensions_malformed);
     CHECK(parsed(broken).ends_with("!"));

@@ -144,6 +144,28 @@ TEST_CASE("F01 the shortest forms pass at their edges", "[frame][F01]") {
   });
 }
 
+TEST_CASE("F07 a head is read and written with its bits as they are; one byte of it is none", "[frame][F07]") {
+  for (unsigned bits = 0; bits < 16; ++bits)
+    for (const bool masked : {false, true}) {
+      const ws::frame_head head{.fin = (bits & 8) != 0,
+                                .rsv1 = (bits & 4) != 0,
+                                .rsv2 = (bits & 2) != 0,
+                                .rsv3 = (bits & 1) != 0,
+                                .opcode = ws::opcode::binary,
+                                .masked = masked,
+                                .masking_key = masked ? ws::load_masking_key("abcd") : 0,
+                                .length = 7};
+      char bytes[ws::max_frame_head];
+      const std::size_t n = ws::write_frame_head(bytes, head);
+      CHECK((std::string_view{bytes, n} ==
+             std::string{static_cast<char>(static_cast<unsigned char>(bits << 4 | 2))} + (masked ? "\x87"
+                                                                                                   "abcd"
+                                                                                                 : "\x07")));
+      for (std::size_t part = 0; part < n; ++part) CHECK(ws::parse_frame_head({bytes, part}).size == 0);
+      CHECK(ws::parse_frame_head({bytes, n}).size == n);
+    }
+}
+
 TEST_CASE("F02 a 64-bit length with its top bit set fails with 1002", "[frame][F02]") {
   both([](ws::role self, ws::role peer) {
     for (const std::uint64_t n : {0x8000000000000000U, 0x8000000000000001U, 0x8000000000010000U, 0xFFFFFFFFFFFFFFFFU})

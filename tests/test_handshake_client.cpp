@@ -255,7 +255,7 @@ TEST_CASE("C12 every handshake has a fresh nonce of 16 bytes, or none at all", "
 
 TEST_CASE("C14 the grammar of the response's head", "[handshake][client][C14]") {
   for (const auto* line : {"HTTP/1.1 099 x", "HTTP/1.1 1x1 x", "HTTP/1.1 101x", "HTTP/1 101 x", "HTTPS/1.1 101 x", "hello",
-                           "HTTP/1.1  101 x"})
+                           "HTTP/1.1  101 x", "HTTP/1.1-101 x"})
     check_failed("<!>"s + line + "\r\n\r\n", ws::error::status_line_invalid);
   const std::string line = "HTTP/1.1 101 x\r\n";
   check_failed(line + "A: b<!>\nC: d\r\n\r\n", ws::error::bare_line_feed);

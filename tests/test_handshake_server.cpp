@@ -314,6 +314,18 @@ TEST_CASE("H13 members of the list count against the limit of fields", "[handsha
   check_rejected(request(9), ws::error::too_many_fields, 431, eight);
 }
 
+TEST_CASE("H13 a list of a thousand subprotocols is compared to its end", "[handshake][H13]") {
+  std::string list = "Sec-WebSocket-Protocol: p0";
+  for (unsigned i = 1; i < 1000; ++i) list += ",p" + std::to_string(i);
+  const ws::options many{.head = {.max_fields = 1001}};
+  const auto why = [&](const std::string& last) {
+    return run({.input = added(good_request, list + "," + last + "\r\n"), .options = many}).why;
+  };
+  CHECK(why("p1000") == ws::error::none);
+  for (const char* const same : {"p0", "p127", "p128", "p129", "p999"}) CHECK(why(same) == ws::error::subprotocol_doubled);
+  CHECK(why("p1000,p1001") == ws::error::too_many_fields);
+}
+
 TEST_CASE("H13 only what was offered can be selected", "[handshake][H13]") {
   const std::string request = added(good_request, "Sec-WebSocket-Protocol: chat, superchat\r\n");
   for (const std::string_view choice : {"other", "Chat", "chat, superchat", "cha", "chat\r\nX: y", " chat", ","}) {
@@ -333,6 +345,7 @@ TEST_CASE("H13 only what was offered can be selected", "[handshake][H13]") {
     CHECK(further_fields(o) == fields{{"Sec-WebSocket-Protocol", "chat"}});
     CHECK(o.subprotocol == "chat");
   }
+  CHECK(check_accepted(request, {.subprotocols = ours}).subprotocol == "");
 }
 
 TEST_CASE("H13 a head larger than the scratch still knows its subprotocols", "[handshake][H13][H26]") {
@@ -349,6 +362,20 @@ TEST_CASE("H13 a head larger than the scratch still knows its subprotocols", "[h
     char memory[512];
     ws::output out{memory};
     CHECK(conn.accept(out, {.subprotocol = choice}) == (choice == "d" ? ws::error::subprotocol_not_offered : ws::error::none));
+  }
+}
+
+TEST_CASE("H13 subprotocols that do not fit in the scratch either are too much", "[handshake][H13][H26]") {
+  const ws::options options;
+  const std::string one(ws::min_scratch - 26, 'p');  // "-", a name, a colon, two line feeds: 26 bytes
+  for (const std::string& list : {one, one + "x", one.substr(1) + "\r\nSec-WebSocket-Protocol: q"}) {
+    char scratch[ws::min_scratch];
+    ws::connection conn{ws::role::server, options, scratch};
+    std::string input = added(good_request, "Sec-WebSocket-Protocol: " + list + "\r\n");
+    std::span<char> rest{input};
+    const ws::event ev = conn.next(rest);
+    CHECK(ev.type == (list == one ? ws::event_type::request : ws::event_type::failed));
+    CHECK(conn.why() == (list == one ? ws::error::none : ws::error::head_too_large));
   }
 }
 
@@ -571,6 +598,8 @@ TEST_CASE("H26 the head at its limit", "[handshake][H26]") {
   check_rejected(begun + "<!>", ws::error::head_too_large, 431, limit(begun.size()));
   check_rejected(begun + "<!>\x01", ws::error::head_too_large, 431, limit(begun.size()));
   check_rejected(begun + "<!>\x01", ws::error::field_value_invalid, 400, limit(begun.size() + 1));
+  CHECK(run({.input = begun + "\r", .options = limit(begun.size() + 2)}).why == ws::error::none);
+  for (const char* end : {"\r", "\r\n"}) check_rejected(begun.substr(0, begun.size()) + std::string{end}.insert(1, "<!>"), ws::error::head_too_large, 431, limit(begun.size() + 1));
 }
 
 TEST_CASE("H26 of two limits the lower one is reported", "[handshake][H26]") {
@@ -677,6 +706,15 @@ TEST_CASE("H27 field names are found in any case", "[handshake][H27]") {
   CHECK_FALSE(ws::detail::same_name("^", "~"));
 }
 
+TEST_CASE("H27 a name that is as long as one of ours is another all the same", "[handshake][H27]") {
+  for (const std::string_view name : {"Hosu", "Oriyin", "Upgradf", "Connectioo", "Content-Lengti", "Sec-WebSocket-Kez", "Transfer-Encodinh",
+                                      "Sec-WebSocket-Accepu", "Sec-WebSocket-Versioo", "Sec-WebSocket-Protocom", "Sec-WebSocket-Extensiont"}) {
+    INFO(name);
+    const outcome o = check_accepted(added(good_request, std::string{name} + ": ;\"\r\n"), {.extension = &fake::hook});
+    CHECK(further_fields(o) == fields{});
+  }
+}
+
 TEST_CASE("H28 an absolute target is accepted, its parts are available", "[handshake][H28]") {
   struct row {
     std::string_view target, path, query, authority;
@@ -707,7 +745,7 @@ TEST_CASE("H28 an absolute target is accepted, its parts are available", "[hands
 TEST_CASE("H29 a request line that is none is rejected with 400", "[handshake][H29]") {
   for (const std::string_view line :
        {"", "GET", "GET /", "GET / ", " / HTTP/1.1", "GET /HTTP/1.1", "GET / HTTP/1", "GET / HTTP/1.", "GET / HTTP/.1",
-        "GET / HTTP/11.1", "GET / HTTP/1.10", "GET / HTTP/a.1", "GET / HTTP/1,1", "GET / HTTP 1.1", "GET / http/1.1",
+        "GET / HTTP/11.1", "GET / HTTP/1.10", "GET / HTTP/a.1", "GET / HTTP/-.1", "GET / HTTP/1.-", "GET / HTTP/1.x", "GET / HTTP/1,1", "GET / HTTP 1.1", "GET / http/1.1",
         "GET / Http/1.1", "GET / HTTPS/1.1", "GET / HTTP/1.1 ", "GET / HTTP/1.1\t", "G@T / HTTP/1.1", "GET\t/ HTTP/1.1",
         "GET:/ HTTP/1.1", "\x80 / HTTP/1.1", "GET / \"HTTP/1.1", "HTTP/1.1 101 Switching Protocols", "Host: h"}) {
     if (line.empty()) continue;  // H21
@@ -854,8 +892,14 @@ TEST_CASE("H34 the origin is available, and an allow list refuses others with 40
        {"http://example.com", "https://example.com:80", "https://example.com:8443", "https://example.co", "https://example.com.evil",
         "https://evilexample.com", "https://evil.example.com", "https://example.com/", "https://example.com, https://evil", "wss://example.com",
         "example.com", "https://", "//example.com", "http://localhost", "http://localhost:80801", "https://localhost:8080", "http://plain:443",
-        "https://plain", "null", "NULL", "", "*", "https://example.com:443:443", "https://user@example.com", "https://[::1]:80"})
+        "https://plain", "ws://localhost", "ws://localhost:80", "wss://localhost:443", "ftp://localhost", "://localhost", "null", "NULL", "", "*", "https://example.com:443:443", "https://user@example.com", "https://[::1]:80"})
     check_rejected(from(origin), ws::error::origin_refused, 403, options);
+
+  // The schemes of WebSocket have default ports too; of others none is known.
+  constexpr std::string_view others[] = {"ws://a:80", "wss://a", "ftp://a:21"};
+  for (const std::string_view origin : {"ws://a", "ws://a:80", "wss://a:443", "WSS://a", "ftp://a:21"}) check_accepted(from(origin), {.allowed_origins = others});
+  for (const std::string_view origin : {"ws://a:443", "wss://a:80", "ftp://a", "ftp://a:80"})
+    check_rejected(from(origin), ws::error::origin_refused, 403, {.allowed_origins = others});
 
   // `null` and absent are choices of their own.
   ws::options choices{.allowed_origins = allowed, .allow_null_origin = true, .allow_absent_origin = false};
@@ -901,6 +945,20 @@ TEST_CASE("H35 the caller answers itself, then the codec is finished", "[handsha
     CHECK(o.called == ws::error::status_refused);
     CHECK(o.sent == "");
     CHECK(o.why == ws::error::none);
+  }
+}
+
+TEST_CASE("H35 statuses have the reason phrases that are registered, others none", "[handshake][H35]") {
+  // RFC 9110 15, RFC 6585.
+  const std::pair<unsigned, std::string_view> rows[] = {
+      {200, "OK"}, {204, "No Content"}, {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"}, {304, "Not Modified"},
+      {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"},
+      {404, "Not Found"}, {405, "Method Not Allowed"}, {408, "Request Timeout"}, {414, "URI Too Long"}, {426, "Upgrade Required"},
+      {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"}, {503, "Service Unavailable"},
+      {505, "HTTP Version Not Supported"}, {299, ""}, {418, ""}, {599, ""}};
+  for (const auto& [status, phrase] : rows) {
+    const outcome o = run({.input = std::string{good_request}, .decide = {.respond = true, .response = {.status = static_cast<std::uint16_t>(status)}}});
+    CHECK(o.sent.substr(0, o.sent.find('\r')) == "HTTP/1.1 " + std::to_string(status) + " " + std::string{phrase});
   }
 }
 

@@ -11,6 +11,7 @@
 #include "catch.hpp"
 
 namespace ws = wscodec;
+using namespace std::string_literals;
 using namespace std::string_view_literals;
 
 namespace {
@@ -231,6 +232,20 @@ TEST_CASE("A view of a text that is no head is harmless", "[http_head]") {
   }
   CHECK(ws::response_view{}.status() == 0);
   CHECK(ws::request_view{}.method().empty());
+}
+
+TEST_CASE("A target that is neither a path nor a URI is its own path, and the Host field says the authority", "[http_head]") {
+  for (const std::string_view target : {"*"sv, "chat?q"sv, "ftp://a/b"sv, "ws:///b"sv}) {
+    const std::string text = "GET " + std::string{target} + " HTTP/1.1\r\nHost: h\r\n\r\n";
+    const ws::request_view q{text};
+    CHECK(q.target() == target);
+    CHECK(q.path() == target.substr(0, target.find('?')));
+    CHECK(q.authority() == "h");
+  }
+}
+
+TEST_CASE("H25 a control byte where a field begins is no name", "[http_head][H25]") {
+  for (const char* line : {"\x01", "\x7F: a", "\x01\r\n"}) CHECK(is_bad("GET / HTTP/1.1\r\nA: b\r\n"s + line, ws::error::field_name_invalid, 22));
 }
 
 TEST_CASE("H03 names are compared without regard to the case of ASCII letters, every byte in every place", "[http_head][H03]") {

@@ -888,11 +888,29 @@ TEST_CASE("round trips are smoothed as RFC 6298 says", "[keepalive]") {
   // 3/4 * 400 + 1/4 * |800 - 1600|; 7/8 * 800 + 1/8 * 1600
   STATIC_REQUIRE((two.last == 1600 && two.least == 800 && two.smoothed == 900 && two.deviation == 500 && two.count == 2));
   STATIC_REQUIRE((three.last == 100 && three.least == 100 && three.smoothed == 800 && three.deviation == 575));
+  ws::round_trip_statistics many{.count = 0xFFFFFFFFU};
+  ws::add_round_trip(many, 1);
+  CHECK((many.count == 0xFFFFFFFFU && many.last == 1));
   ws::round_trip_statistics same;
   for (int i = 0; i < 200; ++i) ws::add_round_trip(same, 0xFFFFFFFFU);
   CHECK((same.smoothed == 0xFFFFFFFFU && same.deviation < 4 && same.least == 0xFFFFFFFFU));
   for (int i = 0; i < 200; ++i) ws::add_round_trip(same, 0);
   CHECK((same.smoothed < 8 && same.least == 0 && same.last == 0 && same.count == 400));
+}
+
+TEST_CASE("a round trip of more than 71 minutes counts as the longest there is", "[keepalive]") {
+  ws::options opt;
+  opt.pong_timeout = 0;
+  for (const std::uint64_t time : {std::uint64_t{0xFFFFFFFE}, std::uint64_t{0xFFFFFFFF}, std::uint64_t{0x100000000}}) {
+    sim::side peer{ws::role::server, opt};
+    CHECK(!peer.session.tick(1));
+    CHECK(peer.session.ping() == ws::error::none);
+    CHECK(!peer.session.tick(1));
+    CHECK(peer.sent() == "-> ping \"\\x00\\x00\\x00\\x01\"\n");
+    CHECK(!peer.session.tick(1 + time));
+    peer.read(frame(ws::role::client, 0x8A, std::string{"\0\0\0\1", 4}));
+    CHECK(peer.session.round_trip_time() == (time < 0xFFFFFFFF ? time : 0xFFFFFFFF));
+  }
 }
 
 TEST_CASE("a session's round trips are taken once each; a pong nobody asked for is none", "[keepalive][F20]") {

@@ -1,4 +1,6 @@
 #include <wscodec/mask.hpp>
+#include <wscodec/sha1.hpp>
+#include <wscodec/utf8.hpp>
 
 #include <array>
 #include <cstdint>
@@ -141,6 +143,70 @@ TEST_CASE("F06 a key of zero leaves the payload as it is", "[mask][F06]") {
     CHECK(bytes == some_bytes(n));
   }
 }
+
+#if defined(__GNUC__) && defined(__x86_64__) && defined(__SSE2__)
+TEST_CASE("whatever is called first looks at the machine and chooses the kernels", "[mask][kernels]") {
+  const ws::detail::kernels& now = ws::detail::the_kernels();
+  const auto undecided = [] { return ws::detail::force_kernels(ws::detail::undecided_kernels); };
+  const auto chosen = [] { return ws::detail::the_kernels().name != std::string_view{"undecided"}; };
+  if (undecided()) {
+    std::string bytes = some_bytes(1000);
+    const std::uint32_t key = ws::load_masking_key(key_bytes.data());
+    CHECK_FALSE(chosen());
+    ws::mask(bytes.data(), bytes.size(), key);
+    CHECK(chosen());
+    CHECK(bytes == masked(some_bytes(1000)));
+    const std::string text(1000, 'x');
+    std::string hidden = masked(text);
+    for (const bool is_masked : {false, true}) {
+      CHECK(undecided());
+      std::uint8_t state = 0;
+      CHECK((is_masked ? ws::unmask_utf8(hidden.data(), hidden.size(), key, state)
+                       : ws::utf8_check(text.data(), text.size(), state)) == 1000);
+      CHECK(chosen());
+    }
+    CHECK(hidden == text);
+    CHECK(undecided());
+    (void)ws::detail::has_sha_instructions();
+    CHECK(chosen());
+  }
+  (void)ws::detail::force_kernels(now);
+}
+
+TEST_CASE("the best kernels are the last that the machine can run", "[mask][kernels]") {
+  using ws::detail::x86_features;
+  const auto best = [](const x86_features& machine) {
+    std::string_view last;
+    ws::detail::for_each_kernels([&](const ws::detail::kernels& k) { last = k.name; }, machine);
+    CHECK(last == ws::detail::best_kernels(machine).name);
+    return last;
+  };
+  CHECK(best({}) == "plain");
+  CHECK(best({.ssse3 = true}) == "ssse3");
+  CHECK(best({.ssse3 = true, .sha = true}) == "ssse3");
+  CHECK(best({.ssse3 = true, .avx2 = true}) == "avx2");
+  CHECK(best({.ssse3 = true, .avx2 = true, .sha = true}) == "avx2_sha");
+}
+
+TEST_CASE("what CPUID and XCR0 say of a machine", "[mask][kernels]") {
+  // Intel SDM, CPUID: leaf 1, ecx: SSSE3 9, SSE4.1 19, OSXSAVE 27, AVX 28; leaf 7, ebx: AVX2 5, SHA 29. XCR0: XMM 1,
+  // YMM 2.
+  constexpr std::uint32_t ssse3 = 0x200, sse41 = 0x80000, avx = 0x18000000, avx2 = 0x20, sha = 0x20000000;
+  const auto found = [](std::uint32_t one, std::uint32_t seven, std::uint32_t xcr0) {
+    const ws::detail::x86_features f = ws::detail::x86_features_of(one, seven, xcr0);
+    return std::string{f.ssse3 ? "ssse3 " : ""} + (f.avx2 ? "avx2 " : "") + (f.sha ? "sha " : "");
+  };
+  CHECK(found(0, 0, 0).empty());
+  CHECK(found(ssse3, 0, 0) == "ssse3 ");
+  CHECK(found(ssse3 | sse41 | avx, avx2 | sha, 7) == "ssse3 avx2 sha ");
+  CHECK(found(ssse3 | sse41 | avx, avx2 | sha, 3) == "ssse3 sha ");  // the operating system saves half of the registers
+  CHECK(found(ssse3 | sse41 | avx, avx2 | sha, 5) == "ssse3 sha ");
+  CHECK(found(ssse3 | sse41, avx2 | sha, 7) == "ssse3 sha ");
+  CHECK(found(ssse3 | sse41 | avx, sha, 7) == "ssse3 sha ");
+  CHECK(found(ssse3 | avx, avx2 | sha, 7) == "ssse3 avx2 ");
+  CHECK(found(sse41, sha, 0).empty());
+}
+#endif
 
 TEST_CASE("F06 a position beyond 32 bits has its phase", "[mask][F06]") {
   const std::uint32_t key = ws::load_masking_key("\x01\x02\x03\x04");

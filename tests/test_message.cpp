@@ -133,6 +133,20 @@ TEST_CASE("F11 a continuation of nothing, and a message inside another, fail wit
   });
 }
 
+TEST_CASE("F12 fragments that come in one read are counted too", "[message][F12]") {
+  const ws::options two{.max_fragments = 2};
+  for (const ws::role self : both_roles) {
+    char scratch[ws::min_scratch];
+    ws::connection c{self, ws::negotiated{}, two, scratch};
+    std::string bytes = frame(other(self), 0x02, "12345678");
+    for (const unsigned first : {0x00U, 0x80U}) bytes += frame(other(self), first, "12345678");
+    std::span<char> rest{bytes};
+    for (int i = 0; i < 2; ++i) CHECK(c.next(rest).payload == "12345678");
+    CHECK(c.next(rest).type == ws::event_type::failed);
+    CHECK(c.why() == ws::error::too_many_fragments);
+  }
+}
+
 TEST_CASE("F12 more fragments than the limit fail with 1008, empty ones too", "[message][F12]") {
   const auto three = [](ws::options& o) { o.max_fragments = 3; };
   both([&](ws::role self, ws::role peer) {

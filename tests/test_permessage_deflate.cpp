@@ -192,6 +192,21 @@ std::string negotiate(const options& opt, std::initializer_list<std::string_view
   return "-";
 }
 
+/// Why a client's handshake fails on an answer whose extensions field is this; none when it does not.
+ws::error answered(const options& deflate, std::string_view value) {
+  const ws::extension_hook hook = ws::permessage_deflate(deflate);
+  ws::options opt;
+  opt.extension = &hook;
+  session_endpoint client{ws::role::client, opt};
+  REQUIRE(client.machine->connect({.host = "a"}) == ws::error::none);
+  const std::string request = client.take_sent();
+  const std::size_t at = request.find("Sec-WebSocket-Key: ") + 19;
+  const ws::accept_value accept = ws::detail::compute_accept(std::string_view{request}.substr(at, 24));
+  client.read("HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
+              std::string{accept.data(), accept.size()} + "\r\nSec-WebSocket-Extensions: " + std::string{value} + "\r\n\r\n");
+  return client.machine->why();
+}
+
 /// An engine that can do less than all.
 struct pretended {
   static inline bool takes_8 = true, takes_takeover = true;
@@ -238,6 +253,24 @@ TEST_CASE("D10 where the engine cannot do 8 bits the offer is declined, and a cl
   pretended::takes_8 = true;
 }
 
+TEST_CASE("D10 D07 what an engine cannot do at all is declined, and a client refuses it", "[deflate][D07][D10]") {
+  const options opt{.engine = &fake_engine}, no_client_window{.engine = &fake_engine, .client_max_window_bits = 0};
+  CHECK(offers(no_client_window, "permessage-deflate"));
+  pretended::takes_8 = false;
+  CHECK(negotiate(opt, {"permessage-deflate; server_no_context_takeover; server_max_window_bits=8"}) == "-");
+  CHECK(negotiate(opt, {"permessage-deflate; client_max_window_bits=8"}) == "-");
+  CHECK(answered(opt, "permessage-deflate; server_max_window_bits=8") == ws::error::extension_parameters_wrong);
+  pretended::takes_8 = true;
+  pretended::takes_takeover = false;
+  CHECK(answered(opt, "permessage-deflate; client_no_context_takeover") == ws::error::extension_parameters_wrong);
+  pretended::takes_takeover = true;
+  constexpr ws::deflate_engine one_window{.compresses = [](const ws::deflate_parameters& p) { return p.window_bits == 8; },
+                                          .inflates = [](const ws::deflate_parameters&) { return true; }};
+  const options eight{.engine = &one_window};
+  CHECK(answered(eight, "permessage-deflate; client_max_window_bits=8") == ws::error::none);
+  CHECK(answered(eight, "permessage-deflate") == ws::error::extension_parameters_wrong);
+}
+
 TEST_CASE("D07 an engine without takeover negotiates none", "[deflate][D07]") {
   const options opt{.engine = &fake_engine};
   pretended::takes_takeover = false;
@@ -248,19 +281,24 @@ TEST_CASE("D07 an engine without takeover negotiates none", "[deflate][D07]") {
   pretended::takes_takeover = true;
 }
 
-/// Why a client's handshake fails on an answer whose extensions field is this; none when it does not.
-ws::error answered(const options& deflate, std::string_view value) {
-  const ws::extension_hook hook = ws::permessage_deflate(deflate);
-  ws::options opt;
-  opt.extension = &hook;
-  session_endpoint client{ws::role::client, opt};
-  REQUIRE(client.machine->connect({.host = "a"}) == ws::error::none);
-  const std::string request = client.take_sent();
-  const std::size_t at = request.find("Sec-WebSocket-Key: ") + 19;
-  const ws::accept_value accept = ws::detail::compute_accept(std::string_view{request}.substr(at, 24));
-  client.read("HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-              std::string{accept.data(), accept.size()} + "\r\nSec-WebSocket-Extensions: " + std::string{value} + "\r\n\r\n");
-  return client.machine->why();
+TEST_CASE("D18 an offer that does not fit is left out whole, and so is an answer", "[deflate][D18]") {
+  constexpr ws::deflate_offer list[] = {{true, true, 8, 9}, {false, false, 10, 15}, {false, false, 15, 0}};
+  constexpr std::string_view words[] = {
+      "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=8; client_max_window_bits=9",
+      "permessage-deflate; server_max_window_bits=10; client_max_window_bits", "permessage-deflate"};
+  const options opt{.offers = list};
+  char memory[256];
+  for (std::size_t room = 0; room <= sizeof memory; ++room) {
+    std::string expected;
+    for (const std::string_view offer : words) {
+      const std::string more = (expected.empty() ? "" : ", ") + std::string{offer};
+      if (expected.size() + more.size() <= room) expected += more;
+    }
+    CHECK(std::string_view{memory, ws::detail::write_deflate_offers(opt, memory, room)} == expected);
+  }
+  const ws::deflate_agreement all{true, true, 8, 9, true, true};
+  for (std::size_t room = 0; room <= sizeof memory; ++room)
+    CHECK(std::string_view{memory, ws::detail::write_deflate_answer(all.number(), memory, room)} == words[0].substr(0, room < words[0].size() ? 0 : words[0].size()));
 }
 
 TEST_CASE("C04 a client's handshake fails on an answer that contradicts its offer", "[deflate][C04][D18]") {
@@ -279,6 +317,18 @@ TEST_CASE("D08 windows in an answer: the server's unasked, the client's only if 
   CHECK(answered(plain, "permessage-deflate; client_max_window_bits=8") == ws::error::none);
   CHECK(answered(without, "permessage-deflate; client_max_window_bits=8") == ws::error::extension_parameters_wrong);
   CHECK(answered(plain, "permessage-deflate; client_max_window_bits") == ws::error::extension_parameters_wrong);
+}
+
+TEST_CASE("D11 a parameter that is doubled, or has a value where none belongs, is wrong", "[deflate][D11]") {
+  for (const char* words : {"server_no_context_takeover=1", "server_no_context_takeover; server_no_context_takeover", "client_no_context_takeover=\"\\1\"",
+                            "client_no_context_takeover; client_no_context_takeover", "server_max_window_bits=9; server_max_window_bits=9",
+                            "client_max_window_bits=9; client_max_window_bits=9", "client_max_window_bits=7", "server_max_window_bits=1!"}) {
+    const std::string value = "permessage-deflate; " + std::string{words};
+    INFO(value);
+    CHECK(negotiate(plain, {value}) == "-");
+    CHECK(answered(plain, value) == ws::error::extension_parameters_wrong);
+  }
+  CHECK(answered(small, "permessage-deflate; server_max_window_bits=11") == ws::error::extension_parameters_wrong);  // D18: more than was asked for
 }
 
 TEST_CASE("D09 window values: an offer with a wrong one is declined, an answer with one fails", "[deflate][D09]") {

@@ -58,6 +58,34 @@ TEST_CASE("what cannot be a message says so, and so does every send of it", "[pr
   }
 }
 
+TEST_CASE("a prepared message, and one that failed, can be copied and assigned", "[prepared_message]") {
+  counting_allocator memory;
+  {
+    const ws::prepared_message first{ws::opcode::text, "good", memory.hook()};
+    const ws::prepared_message second{first};
+    CHECK(second.payload().data() == first.payload().data());
+    CHECK(second.why() == ws::error::none);
+  }
+  CHECK(memory.idle());
+  const ws::prepared_message bad{ws::opcode::text, "\xC3"};
+  const ws::prepared_message copy{bad};
+  CHECK(copy.why() == ws::error::send_text_not_utf8);
+  ws::prepared_message other{ws::opcode::text, "good"};
+  other = bad;
+  CHECK(other.why() == ws::error::send_text_not_utf8);
+  CHECK(other.payload().empty());
+  other = ws::prepared_message{ws::opcode::text, "again"};
+  CHECK(other.payload() == "again");
+}
+
+TEST_CASE("F23 a message longer than all memory cannot be prepared", "[prepared_message][F23]") {
+  counting_allocator memory;
+  const char byte = 'x';
+  const ws::prepared_message message{ws::opcode::binary, {&byte, ~std::size_t{0} / 2}, memory.hook()};  // nothing of it is read
+  CHECK(message.why() == ws::error::out_of_memory);
+  CHECK(memory.idle());
+}
+
 TEST_CASE("a prepared message keeps to the order of what is sent", "[prepared_message][K13]") {
   const ws::prepared_message message{ws::opcode::text, std::string(1000, 'x')};
   side s{ws::role::server, defaults};

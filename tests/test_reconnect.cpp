@@ -106,7 +106,11 @@ TEST_CASE("R04 Retry-After in seconds or as a date", "[reconnect][R04]") {
       {"Sun, 06 Nov 1994 08:49:37 UTC", 0}, {"Sunday, 06-Nov-94 08:49:37 GMT", 0}, {"Sun Nov  6 08:49:37 1994", 0},
       {"Sun, 32 Nov 2034 08:49:37 GMT", 0}, {"Sun, 06 anF 2034 08:49:37 GMT", 0}, {"Sun, 06 Nov 2034 24:00:00 GMT", 0},
       {"Sun, 06 Nov 2034 08:60:00 GMT", 0}, {"Sun, 06 Nov 2034 08:00:6x GMT", 0}, {"Sun, 0x Nov 2034 08:00:00 GMT", 0},
-      {"Sun, 06 Nov 20x4 08:00:00 GMT", 0}};
+      {"Sun, 06 Nov 20x4 08:00:00 GMT", 0}, {"Sun; 06 Nov 2034 08:49:37 GMT", 0}, {"Sun, 06-Nov 2034 08:49:37 GMT", 0},
+      {"Sun, 06 Nov-2034 08:49:37 GMT", 0}, {"Sun, 06 Nov 2034T08:49:37 GMT", 0}, {"Sun, 06 Nov 2034 08.49:37 GMT", 0},
+      {"Sun, 06 Nov 2034 08:49.37 GMT", 0}, {"Sun, 06 nov 2034 08:49:37 GMT", 0}, {"Sun, 06 Nov 2034 -8:49:37 GMT", 0},
+      {"Sun, 06 Nov 2034 08:+9:37 GMT", 0}, {"Sun, 06 Nov 2034 08:49:61 GMT", 0}, {"Sun, 00 Nov 2034 08:49:37 GMT", 0},
+      {"Sun, 06 Nov 2034 23:59:60 GMT", 2046470400 * s - 900000000 * s}};  // a leap second
   for (const auto& [text, expected] : rows) {
     INFO(text);
     CHECK(ws::parse_retry_after(text, 900000000) == expected);
@@ -140,7 +144,8 @@ TEST_CASE("R06 which codes, statuses and failures are worth retrying", "[reconne
   rows({0, 101, 200, 301, 307, 400, 401, 403, 404, 405, 407, 426, 431, 501, 505, 1000, 1002, 1003, 1004, 1007, 1008, 1009, 1010, 1015,
         2000, 3000, 3001, 3003, 4000, 4999, 5000, 65535, 65536},
        false);
-  for (const ws::error why : {ws::error::connection_lost, ws::error::handshake_timeout, ws::error::pong_timeout, ws::error::out_of_memory})
+  for (const ws::error why : {ws::error::connection_lost, ws::error::handshake_timeout, ws::error::close_timeout, ws::error::pong_timeout,
+                              ws::error::idle_timeout, ws::error::write_timeout, ws::error::out_of_memory})
     CHECK(ws::advise_retry(why).retry);
   for (const ws::error why : {ws::error::none, ws::error::accept_wrong, ws::error::rsv2_set, ws::error::handshake_refused, ws::error::uri_host})
     CHECK(!ws::advise_retry(why).retry);

@@ -332,6 +332,80 @@ TEST_CASE("without memory prepare gives nothing, and next says so; asking again 
     }
 }
 
+TEST_CASE("F23 prepare for more than any memory gives what room there is, or none", "[session][F23]") {
+  side s{ws::role::server, defaults()};
+  const std::size_t all = s.session.prepare(100).size();
+  CHECK(s.session.prepare(~std::size_t{0}).size() == all);
+  side none{ws::role::server, defaults()};
+  CHECK(none.session.prepare(~std::size_t{0}).empty());
+  CHECK(none.session.next().type == ws::event_type::failed);
+  CHECK(none.session.why() == ws::error::out_of_memory);
+  // What grows is doubled, up to half of what can be addressed.
+  constexpr std::size_t half = ~std::size_t{0} / 2;
+  CHECK(ws::detail::doubled(1000) == 2000);
+  CHECK(ws::detail::doubled(half / 2 - 1) == half - 3);
+  CHECK(ws::detail::doubled(half / 2) == half);
+  CHECK(ws::detail::doubled(half) == half);
+}
+
+TEST_CASE("prepare stays with the buffer that holds bytes which were not looked at", "[session]") {
+  counting_allocator memory;
+  side s{ws::role::server, defaults(), true, memory.hook()};
+  const std::string bytes = frame(ws::role::client, 0x82, sim::pattern(100'000));
+  std::string_view rest = bytes;
+  const auto give = [&](std::span<char> room) {
+    REQUIRE_FALSE(room.empty());
+    const std::size_t n = std::min(room.size(), rest.size());
+    std::memcpy(room.data(), rest.data(), n);
+    rest.remove_prefix(n);
+    s.session.commit(n);
+  };
+  s.read(rest.substr(0, 20'000));
+  rest.remove_prefix(20'000);
+  give(s.session.prepare());  // fills the message
+  memory.fail_at = memory.calls;
+  give(s.session.prepare(1000));  // the message cannot grow
+  CHECK(memory.refused == 1);
+  give(s.session.prepare(1000));  // now it could, but the bytes before these wait elsewhere
+  while (const ws::event ev = s.session.next()) s.happened(ev);
+  s.read(rest);
+  CHECK((s.events() == "binary " + wire::show(sim::pattern(100'000)) + "\n"));
+}
+
+TEST_CASE("commit of more than prepare gave takes what it gave, at the end of a fragment too", "[session]") {
+  for (const ws::role self : both_roles) {
+    side s{self, defaults()};
+    const std::string first = frame(other(self), 0x02, sim::pattern(20'000));
+    s.read(std::string_view{first}.substr(0, 12'000));
+    for (std::string_view rest = std::string_view{first}.substr(12'000); !rest.empty();) {
+      const std::span<char> room = s.session.prepare();
+      const std::size_t n = std::min(room.size(), rest.size());
+      std::memcpy(room.data(), rest.data(), n);
+      rest.remove_prefix(n);
+      s.session.commit(rest.empty() ? ~std::size_t{0} : n);
+      CHECK(!s.session.next());
+    }
+    s.read(frame(other(self), 0x80, "end"));
+    CHECK((s.events() == "binary " + wire::show(sim::pattern(20'000) + "end") + "\n"));
+  }
+}
+
+TEST_CASE("a message that was committed to its last byte is given by next with other bytes, which wait", "[session]") {
+  side s{ws::role::server, defaults()};
+  const std::string bytes = frame(ws::role::client, 0x82, sim::pattern(20'000));
+  s.read(std::string_view{bytes}.substr(0, 12'000));
+  for (std::string_view rest = std::string_view{bytes}.substr(12'000); !rest.empty();) {
+    const std::span<char> room = s.session.prepare();
+    const std::size_t n = std::min(room.size(), rest.size());
+    std::memcpy(room.data(), rest.data(), n);
+    rest.remove_prefix(n);
+    s.session.commit(n);
+    if (!rest.empty()) CHECK(!s.session.next());
+  }
+  s.read(frame(ws::role::client, 0x82, "another"));
+  CHECK((s.events() == "binary " + wire::show(sim::pattern(20'000)) + "\nbinary \"another\"\n"));
+}
+
 TEST_CASE("what fails between prepare and commit stays failed", "[session][K14][K15]") {
   for (const bool is_large : {false, true}) {
     side s{ws::role::server, defaults()};
@@ -685,6 +759,19 @@ TEST_CASE("release keeps what is still needed", "[session]") {
       }
       CHECK((s.events() == "text " + wire::show(sim::letters(9000)) + "\nping \"ping\"\nbinary " + wire::show(sim::pattern(6000)) + "\n"));
     }
+  // A pong that waits for the output to drain.
+  {
+    ws::options opt;
+    opt.high_water = 10;
+    side s{ws::role::server, opt};
+    CHECK(s.session.send(ws::opcode::binary, sim::pattern(100)) == ws::error::none);
+    s.read(frame(ws::role::client, 0x89, "still here?"));
+    s.session.release();
+    CHECK(s.take().size() > 102);
+    CHECK(s.session.backed_up() == false);
+    s.read(frame(ws::role::client, 0x8A, ""));
+    CHECK(s.events() == "ping \"still here?\"\npong \"\"\n");
+  }
   // A request that waits for its decision, and the borrowed payloads.
   counting_allocator memory;
   side s{ws::role::server, defaults(), false, memory.hook()};

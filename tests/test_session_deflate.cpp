@@ -433,6 +433,16 @@ TEST_CASE("D15 a streamed message decides before its first frame, and only that 
     }
 }
 
+TEST_CASE("D15 a message that began uncompressed, before any that was, goes on so", "[deflate][D15]") {
+  both_ends l;
+  REQUIRE(l.open());
+  REQUIRE(l.server.send(ws::opcode::binary, sample(300), false, ws::compression::off) == ws::error::none);
+  REQUIRE(l.server.send(ws::opcode::binary, sample(300), true) == ws::error::none);
+  CHECK(l.server.buffered_amount() == 608);
+  l.run();
+  CHECK((l.messages.size() == 1 && l.messages[0] == sample(300) + sample(300)));
+}
+
 TEST_CASE("D06 D11 where nothing is agreed nothing is compressed, and RSV1 fails", "[deflate][D06][D11]") {
   for (const bool server_has : {false, true}) {
     both_ends l;
@@ -473,6 +483,37 @@ TEST_CASE("F21 without a masking key nothing is compressed either", "[deflate][F
   l.run();
   CHECK(l.messages.size() == sent);
   CHECK((!l.messages.empty() && l.messages.back() == sample(500)));
+}
+
+TEST_CASE("F21 a client that never had keys compresses nothing", "[deflate][F21]") {
+  const setup s;
+  ws::session client{ws::role::client, ws::negotiated{&s.hook, ws::deflate_agreement{}.number()}, s.options};
+  CHECK(client.send(ws::opcode::binary, sample(500)) == ws::error::no_entropy);
+  CHECK(client.buffered_amount() == 0);
+}
+
+TEST_CASE("F01 F05 a compressed frame with a wrong head fails like any other", "[deflate][F01][F05]") {
+  for (const ws::role self : both_roles) {
+    const ws::role peer = other(self);
+    const std::string payload = peer == ws::role::client ? masked(packed_hello, rfc_key) : packed_hello;
+    CHECK(outcome_of(self, wire::head(peer, 0xC1, 126U, std::string{"\0\7", 2}) + payload, through::session) == trim_lines(failure("length_not_minimal", 2, 1002)));
+    CHECK(outcome_of(self, frame(self, 0xC1, packed_hello), through::session) ==
+          trim_lines(failure(self == ws::role::server ? "mask_missing" : "mask_present", 1, 1002)));
+  }
+}
+
+TEST_CASE("D13 a message that the engine calls too much fails with 1009", "[deflate][D13]") {
+  ws::deflate_engine engine = ws::zlib_engine;
+  engine.finish = [](void*, ws::output&, std::uint64_t most) { return most < 100 ? ws::deflate_status::too_much : ws::deflate_status::done; };
+  for (const unsigned limit : {99U, 100U}) {
+    both_ends l{{.engine = &engine}};
+    l.server_side.options.max_message = limit;
+    REQUIRE(l.open());
+    REQUIRE(l.client.send(ws::opcode::binary, std::string(64, 'a')) == ws::error::none);
+    l.run();
+    CHECK(l.failed == (limit == 99));
+    CHECK(l.server.why() == (limit == 99 ? ws::error::message_too_big : ws::error::none));
+  }
 }
 
 TEST_CASE("D15 a borrowed payload that is compressed is free at once", "[deflate][D15]") {
@@ -580,6 +621,46 @@ TEST_CASE("D17 with a pool a session holds no compressor between messages", "[de
     CHECK((l.messages.size() == 1 && l.messages[0] == "HelloHello"));
   }
   CHECK(server.live == 0);
+}
+
+TEST_CASE("D17 where takeover was agreed nothing comes from the pool", "[deflate][D17]") {
+  counting_memory pooled;
+  ws::deflate_pool pool{ws::zlib_engine, &pooled.hook};
+  both_ends l{{.engine = &ws::zlib_engine, .pool = &pool}};
+  REQUIRE(l.open());
+  l.echo = true;
+  (void)l.pass(l.client, sample(2000));
+  CHECK(l.messages.size() == 2);
+  l.server.release();
+  CHECK(pooled.calls == 0);
+}
+
+TEST_CASE("D17 without release_after tick gives nothing back", "[deflate][D17]") {
+  counting_memory server;
+  both_ends l{{.engine = &ws::zlib_engine}, {.engine = &ws::zlib_engine}, &server.hook};
+  REQUIRE(l.open());
+  (void)l.pass(l.client, sample(2000));
+  (void)l.server.tick(0);
+  const std::size_t live = server.live;
+  (void)l.server.tick(~std::uint64_t{0} / 2);
+  CHECK(server.live == live);
+}
+
+TEST_CASE("D17 a streamed message goes on after the peer's Close and a release, when we answer that ourselves", "[deflate][D17][K10]") {
+  both_ends l;
+  l.server_side.options.auto_close_reply = false;
+  REQUIRE(l.open());
+  REQUIRE(l.server.send(ws::opcode::binary, sample(300), false) == ws::error::none);
+  REQUIRE(l.client.close() == ws::error::none);
+  l.run();
+  CHECK(l.server.state() == ws::close_state::replying);
+  l.server.release();
+  REQUIRE(l.server.send(ws::opcode::binary, sample(300), true) == ws::error::none);
+  REQUIRE(l.server.close() == ws::error::none);
+  l.run();
+  CHECK((l.messages.size() == 1 && l.messages[0] == sample(300) + sample(300)));
+  CHECK(l.client.was_clean());
+  CHECK_FALSE(l.failed);
 }
 
 TEST_CASE("D17 tick gives back what was not used for release_after", "[deflate][D17]") {
@@ -739,6 +820,75 @@ TEST_CASE("D16 what is short, asked to stay as it is, or would grow, is sent as 
   CHECK(sent(eager, small, ws::compression::automatic) == 0xC2);
   CHECK(sent(eager, growing, ws::compression::automatic) == 0x82);
   CHECK(sent(eager, growing, ws::compression::automatic) == 0x82);
+}
+
+TEST_CASE("D16 a message that compresses to more than half grows its copy", "[D16]") {
+  std::string text;
+  std::uint32_t x = 1;
+  while (text.size() < 3000) text += "abcdefghijklmnopqrstuvwxyzABCDEF"[(x = x * 1664525 + 1013904223) >> 27];
+  counting_allocator memory;
+  {
+    const ws::prepared_message prepared{ws::opcode::text, text, memory.hook()};
+    both_ends ends;
+    REQUIRE(ends.open());
+    REQUIRE(ends.server.send(prepared) == ws::error::none);
+    CHECK(first_byte(ends.server) == 0xC1);
+    CHECK(ends.server.buffered_amount() > 1600);
+    CHECK(ends.server.buffered_amount() < 2200);
+    ends.run();
+    CHECK(ends.messages == std::vector<std::string>{text});
+  }
+  CHECK(memory.idle());
+}
+
+TEST_CASE("D16 an engine that cannot do a smaller window compresses with the one agreed on", "[D16]") {
+  static std::uint8_t asked;
+  ws::deflate_engine engine = ws::zlib_engine;
+  engine.compresses = [](const ws::deflate_parameters& p) { return p.window_bits == 15; };
+  engine.open_compressor = [](const ws::allocator* memory, const ws::deflate_parameters& p) {
+    asked = p.window_bits;
+    return ws::zlib_engine.open_compressor(memory, p);
+  };
+  both_ends ends{{.engine = &engine}};
+  const ws::prepared_message prepared{ws::opcode::binary, sample(300)};
+  REQUIRE(ends.open());
+  asked = 0;
+  REQUIRE(ends.server.send(prepared) == ws::error::none);
+  CHECK(asked == 15);
+  ends.run();
+  CHECK(ends.messages == std::vector<std::string>{sample(300)});
+}
+
+TEST_CASE("D16 of two copies that are made at the same time one is kept", "[D16][memory]") {
+  // The other thread is played by the engine: while it opens a compressor for one session, another sends the message.
+  static both_ends* second;
+  static const ws::prepared_message* message;
+  ws::deflate_engine engine = ws::zlib_engine;
+  engine.open_compressor = [](const ws::allocator* memory, const ws::deflate_parameters& p) {
+    if (both_ends* const now = std::exchange(second, nullptr); now != nullptr) CHECK(now->server.send(*message) == ws::error::none);
+    return ws::zlib_engine.open_compressor(memory, p);
+  };
+  // Of level 0, which compresses nothing, the copy is the message itself.
+  for (const std::int8_t level : {std::int8_t{6}, std::int8_t{0}}) {
+    counting_allocator memory;
+    {
+      const ws::prepared_message prepared{ws::opcode::text, sample(2000), memory.hook()};
+      both_ends slow{{.engine = &engine, .level = level}}, fast;
+      REQUIRE(slow.open());
+      REQUIRE(fast.open());
+      message = &prepared;
+      second = &fast;
+      REQUIRE(slow.server.send(prepared) == ws::error::none);
+      CHECK(second == nullptr);
+      CHECK(memory.blocks() == 3);
+      for (both_ends* const ends : {&slow, &fast}) {
+        CHECK(first_byte(ends->server) == 0xC1);
+        ends->run();
+        CHECK(ends->messages == std::vector<std::string>{sample(2000)});
+      }
+    }
+    CHECK(memory.idle());
+  }
 }
 
 TEST_CASE("D16 a copy that cannot be made is an error, and later messages arrive", "[D16]") {

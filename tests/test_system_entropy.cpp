@@ -7,6 +7,7 @@
 #include <wscodec/masking_keys.hpp>
 
 #include "catch.hpp"
+#include "guarded.hpp"
 
 namespace ws = wscodec;
 
@@ -34,6 +35,16 @@ TEST_CASE("F21 two calls never give the same bytes", "[system_entropy][F21]") {
     CHECK(seen.insert(nonce).second);
   }
 }
+
+#if defined(__linux__)
+TEST_CASE("F21 when the system cannot fill the memory the source has failed", "[system_entropy][F21]") {
+  guarded memory;
+  CHECK_FALSE(ws::system_entropy(nullptr, memory.begin() + guarded::room, 16));
+  ws::masking_keys keys{[](void*, char*, std::size_t n) { return ws::system_entropy(nullptr, nullptr, n); }};
+  std::uint32_t key = 0;
+  CHECK_FALSE(keys.next(key));
+}
+#endif
 
 TEST_CASE("F21 a pool of masking keys over the system's source gives different keys", "[system_entropy][F21]") {
   ws::masking_keys keys{ws::system_entropy};

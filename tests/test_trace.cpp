@@ -51,13 +51,15 @@ TEST_CASE("describe says a head in words", "[trace]") {
 }
 
 TEST_CASE("describe writes the whole line or nothing", "[trace]") {
-  const ws::frame_head head{.opcode = ws::opcode::text, .masked = true, .length = 5};
-  const std::size_t whole = in_words(head).size();
-  char line[96];
-  for (std::size_t room = 0; room <= whole; ++room) {
-    ws::output out{{line, room}};
-    CHECK(ws::describe(out, head) == (room == whole));
-    CHECK(out.size() == (room == whole ? whole : 0));
+  for (const bool all : {false, true}) {
+    const ws::frame_head head{.rsv1 = all, .rsv2 = all, .rsv3 = all, .opcode = ws::opcode::text, .masked = true, .length = 5};
+    const std::size_t whole = in_words(head).size();
+    char line[96];
+    for (std::size_t room = 0; room <= whole; ++room) {
+      ws::output out{{line, room}};
+      CHECK(ws::describe(out, head) == (room == whole));
+      CHECK(out.size() == (room == whole ? whole : 0));
+    }
   }
 }
 

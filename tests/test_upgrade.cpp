@@ -165,6 +165,15 @@ TEST_CASE("What breaks a rule gets a status and fields", "[upgrade][H03][H04b][H
   }
 }
 
+TEST_CASE("H04b what is handed to upgrade() is to be one, whatever the policy for plain requests", "[upgrade][H04b]") {
+  ws::options options;
+  options.pass_plain_requests = true;
+  ws::upgraded answer;
+  CHECK(ws::upgrade(request({{"Upgrade", ""}}), options, "", answer) == ws::error::upgrade_without_websocket);
+  CHECK(answer.status == 426);
+  CHECK(ws::upgrade(request(), options, "", answer) == ws::error::none);
+}
+
 TEST_CASE("A result can be used again", "[upgrade]") {
   ws::upgraded answer;
   CHECK(ws::upgrade({}, {}, "", answer) == ws::error::host_missing);

@@ -108,6 +108,7 @@ TEST_CASE("C11 the host", "[uri][C11]") {
                                       "ws://h%/"sv,
                                       "ws://h%4/"sv,
                                       "ws://h%zz/"sv,
+                                      "ws://h%4g/"sv,
                                       "ws://a\\b/"sv,
                                       "ws://a<b/"sv,
                                       "ws://[::1/"sv,
@@ -166,7 +167,9 @@ TEST_CASE("C11 IPv6 addresses stand in brackets", "[uri][C11]") {
                                      "v1.x"sv,
                                      "::1 "sv,
                                      "::1.2.3."sv,
-                                     "::1."sv}) {
+                                     "::1."sv,
+                                     "::1921.6.8.0"sv,
+                                     "::1.2:3.4"sv}) {
     INFO(bad);
     CHECK(fault("ws://[" + std::string{bad} + "]/") == ws::error::uri_host);
     CHECK_FALSE(ws::is_valid_authority("[" + std::string{bad} + "]"));
@@ -196,6 +199,7 @@ TEST_CASE("C11 userinfo becomes Basic credentials", "[uri][C11]") {
   CHECK(credentials_of("ws://u:a:b@h/") == "Basic dTphOmI=");
   CHECK(credentials_of("ws://u@h/") == "Basic dTo=");
   CHECK(credentials_of("ws://u:@h/") == "Basic dTo=");
+  CHECK(credentials_of("ws://%75:%70@h/") == "Basic dTpw");
   CHECK(credentials_of("ws://:p@h/") == "Basic OnA=");
   CHECK(ws::parse_uri("ws://u:p@h/").value.userinfo == "u:p");
   CHECK(ws::parse_uri("ws://h/@").value.userinfo.empty());

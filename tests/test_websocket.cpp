@@ -329,6 +329,42 @@ TEST_CASE("W05 the Close has the code and reason that were given, or neither", "
   }
 }
 
+TEST_CASE("W03 W06 in a callback, on a connection that has failed since: send is counted, close does nothing", "[websocket][W03][W06]") {
+  ws::options opt;
+  opt.idle_timeout = 1'000'000;
+  page p{opt};
+  p.open();
+  p.tick();
+  p.at_message = [&](std::string_view) {
+    p.tick();
+    p.now += 1'000'000;
+    p.tick();  // its events come after this one
+    CHECK(p.state() == 1);
+    CHECK(p.socket->send("too late") == error::none);
+    CHECK(p.socket->buffered_amount() == 8);
+    CHECK(p.socket->close() == error::none);
+    CHECK(p.state() == 2);
+  };
+  p.read(frame(0x81, "x"));
+  CHECK(p.events() == "text \"x\" @1\n" + failed);
+  CHECK(p.sent() == "-> close 1001 \"\"\n");
+}
+
+TEST_CASE("W05 a Close that cannot be sent leaves the WebSocket open", "[websocket][W05][F21]") {
+  page p;
+  p.open();
+  CHECK(p.socket->send("x") == error::none);
+  p.entropy.fails = true;
+  while (p.socket->send("x") == error::none) continue;  // the keys that were left
+  CHECK(p.socket->close() == error::no_entropy);
+  CHECK(p.state() == 1);
+  p.entropy.fails = false;
+  CHECK(p.socket->close() == error::none);
+  CHECK(p.state() == 2);
+  CHECK(p.sent().ends_with("-> text \"x\"\n-> close \"\"\n"));
+  CHECK(p.socket->buffered_amount() == 0);
+}
+
 TEST_CASE("W06 close does nothing when closing or closed", "[websocket][W06]") {
   page p;
   p.open();
@@ -739,6 +775,38 @@ TEST_CASE("a ping measures the round trip", "[websocket]") {
   p.tick();
   p.read(frame(0x8A, "\0\0\0\1"sv));
   CHECK(p.socket->round_trip_time() == 250);
+  ws::round_trip_statistics all;
+  CHECK(p.socket->take_round_trip(all));
+  CHECK_FALSE(p.socket->take_round_trip(all));
+  CHECK((all.count == 1 && all.last == 250));
+}
+
+TEST_CASE("jitter brings the pings of each WebSocket at another time", "[websocket][T03]") {
+  ws::options opt;
+  opt.ping_interval = opt.ping_jitter = 1'000'000;
+  std::uint64_t at[2] = {};
+  for (const unsigned random : {0U, 0x80000000U}) {
+    page p{opt};
+    p.socket->set_jitter(random);
+    p.open();
+    p.tick();
+    at[random != 0] = p.socket->next_deadline();
+  }
+  CHECK(at[0] == 1000 + 1'000'000);
+  CHECK(at[1] == 1000 + 500'001);
+}
+
+TEST_CASE("output as slices is the output", "[websocket]") {
+  page p;
+  p.open();
+  CHECK(p.socket->send("one") == error::none);
+  CHECK(p.socket->send("two") == error::none);
+  ws::slice slices[4];
+  const std::size_t n = p.socket->output(slices);
+  std::string bytes;
+  for (std::size_t i = 0; i < n; ++i) bytes.append(slices[i].data, slices[i].size);
+  CHECK(wire::describe_sent(ws::role::client, bytes) == "-> text \"one\"\n-> text \"two\"\n");
+  CHECK(bytes == p.take());
 }
 
 TEST_CASE("W12 an allocation that fails is told or fails the connection; nothing leaks, events stay in order", "[websocket][W12]") {

@@ -1,6 +1,7 @@
 // The engine over zlib and messages through it (RFC 7692 7.2): rules D01-D05, D07, D10, D12, D13, D17.
 #include "wscodec/zlib.hpp"
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -437,9 +438,44 @@ TEST_CASE("D10 the linked zlib compresses with a window of 9 bits so that 8 are 
 TEST_CASE("D10 what zlib cannot do is declined", "[deflate][D10]") {
   CHECK_FALSE(ws::zlib_engine.compresses({.window_bits = 7}));
   CHECK_FALSE(ws::zlib_engine.compresses({.window_bits = 16}));
+  CHECK_FALSE(ws::zlib_engine.compresses({.level = -1}));
   CHECK_FALSE(ws::zlib_engine.compresses({.level = 10}));
   CHECK_FALSE(ws::zlib_engine.compresses({.memory_level = 0}));
+  CHECK_FALSE(ws::zlib_engine.compresses({.memory_level = 10}));
   CHECK_FALSE(ws::zlib_engine.inflates({.window_bits = 7}));
+  CHECK_FALSE(ws::zlib_engine.inflates({.window_bits = 16}));
+}
+
+TEST_CASE("D10 the self-test would see a zlib whose output reaches back too far, is cut, or says something else", "[deflate][D10]") {
+  const auto arena = std::make_unique<ws::detail::zlib_arena>();
+  const auto fits = [&](std::string_view packed, std::string_view text) { return ws::detail::zlib_inflates_with_8(*arena, packed, text); };
+  const std::string text = noise_bytes(256);
+  const std::string good = deflate_bits{}.stored(text).begin(true, 1).copy_3(256).end_block().bytes();
+  CHECK(fits(good, text + text.substr(0, 3)));
+  CHECK_FALSE(fits(deflate_bits{}.stored(text).stored("x").begin(true, 1).copy_3(257).end_block().bytes(), text + "x" + text.substr(0, 3)));
+  for (const std::size_t cut : {std::size_t{0}, std::size_t{5}, std::size_t{100}}) CHECK_FALSE(fits(std::string_view{good}.substr(0, cut), text));
+  const std::string zero(1, '\0'), stored = deflate_bits{}.stored(zero).bytes();
+  CHECK_FALSE(fits(std::string_view{stored}.substr(0, 5), zero));  // all but the byte itself
+  CHECK_FALSE(fits(good, text + "???"));
+  CHECK_FALSE(fits("\xFF", "x"));
+  // Where zlib cannot be had at all it does not fit either.
+  CHECK_FALSE(ws::detail::zlib_window_9_fits_8(10));
+  arena->used = sizeof arena->bytes - 15;
+  CHECK(ws::detail::zlib_arena_allocate(arena.get(), 1, 1) == nullptr);
+}
+
+TEST_CASE("zlib is given at most 1 GiB at a time, and what it refuses is an error", "[deflate][memory]") {
+  CHECK(ws::detail::zlib_size(5) == 5);
+  CHECK(ws::detail::zlib_size((std::size_t{1} << 30) - 1) == (1U << 30) - 1);
+  CHECK(ws::detail::zlib_size(~std::size_t{0}) == 1U << 30);
+  void* const compressor = ws::zlib_engine.open_compressor(nullptr, {});
+  REQUIRE(compressor != nullptr);
+  (void)deflateEnd(&static_cast<ws::detail::zlib_stream*>(compressor)->z);
+  char memory[64];
+  ws::output out{memory};
+  std::string_view in = "Hello";
+  CHECK(ws::zlib_engine.compress(compressor, in, out) == ws::deflate_status::out_of_memory);
+  ws::zlib_engine.close_compressor(compressor);
 }
 
 // ---- memory
@@ -472,6 +508,26 @@ TEST_CASE("D17 nothing is allocated before the first compressed message, and rel
     CHECK(got.message(hex("f2 48 cd c9 c9 07 00")).log == hello + hello);
   }
   CHECK_FALSE(memory.wrong_size);
+}
+
+TEST_CASE("D17 D03 an inflater that has inflated nothing leaves no window", "[deflate][D17][D03]") {
+  counting_memory memory;
+  inflated got{{}, plain, &memory.hook};
+  got.message(hex("00"));
+  CHECK(memory.live > 7000);
+  got.release();
+  CHECK(memory.live == 0);
+  CHECK(got.message(hex("f2 48 cd c9 c9 07 00")).log == "\"\"\n" + hello);
+}
+
+TEST_CASE("a reader that is given no memory says nothing, and goes on when it is", "[deflate]") {
+  ws::inflating_reader reader{plain, ws::deflate_agreement{}.number(), true, 100};
+  const std::string packed = hex("f2 48 cd c9 c9 07 00");
+  reader.feed(true, packed, true);
+  CHECK_FALSE(reader.next({}));
+  char memory[16];
+  const ws::inflated_piece piece = reader.next(memory);
+  CHECK((piece.first && piece.last && piece.payload == "Hello"));
 }
 
 TEST_CASE("D17 a window of 32,768 bytes survives being given back", "[deflate][D17]") {
@@ -516,6 +572,36 @@ TEST_CASE("D17 directions without takeover share a pool", "[deflate][D17]") {
     CHECK(memory.calls == calls);
     pool.release();
     CHECK(memory.live == 0);
+  }
+  CHECK(memory.live == 0);
+}
+
+TEST_CASE("D17 a pool lends what works as asked, and keeps only so many", "[deflate][D17]") {
+  counting_memory memory;
+  {
+    ws::deflate_pool pool{ws::zlib_engine, &memory.hook};
+    const ws::deflate_parameters usual{.takeover = false};
+    for (const ws::deflate_parameters& other : {ws::deflate_parameters{.window_bits = 10, .takeover = false}, ws::deflate_parameters{.takeover = false, .level = 1},
+                                                ws::deflate_parameters{.takeover = false, .memory_level = 1}}) {
+      void* const one = pool.borrow_compressor(usual);
+      REQUIRE(one != nullptr);
+      pool.give_back_compressor(one, usual);
+      void* const two = pool.borrow_compressor(other);
+      CHECK(two != one);
+      pool.give_back_compressor(two, other);
+      pool.release();
+      CHECK(memory.live == 0);
+    }
+    std::vector<void*> compressors, inflaters;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i <= ws::deflate_pool::capacity; ++i) {
+      if (i == ws::deflate_pool::capacity) kept = memory.live;
+      compressors.push_back(pool.borrow_compressor(usual));
+      inflaters.push_back(pool.borrow_inflater(usual));
+    }
+    for (void* const c : compressors) pool.give_back_compressor(c, usual);
+    for (void* const c : inflaters) pool.give_back_inflater(c, usual);
+    CHECK(memory.live == kept);
   }
   CHECK(memory.live == 0);
 }

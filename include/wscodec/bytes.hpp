@@ -15,6 +15,18 @@
 
 WSCODEC_TYPES_BEGIN
 
+namespace detail {
+
+/// memcpy and memmove that also work in constant expressions and take a null pointer when `n` is 0.
+WSCODEC_INLINE constexpr void copy_bytes(char* to, const char* from, std::size_t n) noexcept {
+  if (std::is_constant_evaluated())
+    for (std::size_t i = 0; i < n; ++i) to[i] = from[i];  // not covered: constant expressions
+  else if (n != 0)
+    std::memcpy(to, from, n);
+}
+
+}  // namespace detail
+
 /// An append cursor over the caller's memory. Whatever is put is put whole or not at all.
 /// `0 <= size() <= capacity()`; the bytes written so far are `written()`.
 class output {
@@ -39,10 +51,7 @@ class output {
   WSCODEC_INLINE constexpr bool put(std::string_view text) noexcept {
     char* at = claim(text.size());
     if (at == nullptr) return text.empty();
-    if (std::is_constant_evaluated())
-      for (std::size_t i = 0; i < text.size(); ++i) at[i] = text[i];
-    else if (!text.empty())
-      std::memcpy(at, text.data(), text.size());
+    detail::copy_bytes(at, text.data(), text.size());
     return true;
   }
 
@@ -86,14 +95,6 @@ template <class Unsigned>
 WSCODEC_INLINE constexpr void store_big(char* p, Unsigned value) noexcept {
   for (std::size_t i = 0; i < sizeof(Unsigned); ++i)
     p[i] = static_cast<char>(static_cast<std::uint8_t>(value >> (8 * (sizeof(Unsigned) - 1 - i))));
-}
-
-/// memcpy and memmove that also work in constant expressions and take a null pointer when `n` is 0.
-WSCODEC_INLINE constexpr void copy_bytes(char* to, const char* from, std::size_t n) noexcept {
-  if (std::is_constant_evaluated())
-    for (std::size_t i = 0; i < n; ++i) to[i] = from[i];
-  else if (n != 0)
-    std::memcpy(to, from, n);
 }
 
 /// `s.substr(from, n)` that cannot throw: behind the end there is nothing. A checked one asks for the C++ runtime.

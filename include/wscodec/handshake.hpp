@@ -151,8 +151,10 @@ constexpr error check_offered_subprotocols(field_cursor fields, const head_limit
     if (!compares) continue;
     list_cursor before{fields, "Sec-WebSocket-Protocol"};
     std::string_view other;
-    for (unsigned i = 0; i < n && before.next(other); ++i)
+    for (unsigned i = 0; i < n; ++i) {
+      (void)before.next(other);
       if (other == offer) return error::subprotocol_doubled;
+    }
   }
   return n == 0 ? error::list_empty : error::none;
 }
@@ -183,8 +185,7 @@ constexpr bool same_origin(std::string_view a, std::string_view b) noexcept {
     const std::string_view port = same_name(scheme, "http") || same_name(scheme, "ws")     ? ":80"
                                   : same_name(scheme, "https") || same_name(scheme, "wss") ? ":443"
                                                                                            : "";
-    if (!port.empty() && origin.size() > port.size() && part(origin, origin.size() - port.size()) == port)
-      origin.remove_suffix(port.size());
+    if (origin.ends_with(port)) origin.remove_suffix(port.size());
     return origin;
   };
   return same_name(without_default_port(a), without_default_port(b));

@@ -99,7 +99,7 @@ constexpr void observe(keepalive& k, const activity& a) noexcept {
     k.ping_lag = to_32_bits(k.now - k.pinged_at);
     k.pinged_at = k.now;
   }
-  k.out = a.ending && (!a.output_waits || (k.out && !other_phase));
+  k.out = a.ending && (!a.output_waits || k.out);
   k.seen_received = received;
   k.seen_sent = sent;
   k.was_handshaking = a.handshaking;
@@ -131,11 +131,9 @@ constexpr std::uint64_t deadline(const keepalive& k, const activity& a, const op
     case due::write_timeout: return a.output_waits ? later(k.stuck_since, opt.write_timeout) : never;
     case due::pong_timeout: return a.open && k.pinged ? later(k.pinged_at, opt.pong_timeout) : never;
     case due::idle_timeout: return a.open ? later(k.received_at, opt.idle_timeout) : never;
-    // Where no pong is waited for, pings go on without one.
-    case due::ping: return a.open && (!k.pinged || opt.pong_timeout == 0) ? later(last, ping_interval(k, opt)) : never;
-    case due::nothing: break;
+    // A ping. Where no pong is waited for, pings go on without one.
+    default: return a.open && (!k.pinged || opt.pong_timeout == 0) ? later(last, ping_interval(k, opt)) : never;
   }
-  return never;
 }
 
 inline constexpr due all_dues[] = {due::write_timeout, due::handshake_timeout, due::close_timeout,

@@ -19,7 +19,7 @@ WSCODEC_FUNCTIONS_BEGIN
 /// Reads the key from the four bytes at `p`.
 WSCODEC_INLINE constexpr std::uint32_t load_masking_key(const char* p) noexcept {
   std::uint32_t key = 0;
-  if (std::is_constant_evaluated()) {
+  if (std::is_constant_evaluated()) {  // not covered: constant expressions
     for (int i = 0; i < 4; ++i) {
       const int shift = std::endian::native == std::endian::big ? 24 - 8 * i : 8 * i;
       key |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(p[i])) << shift;
@@ -32,7 +32,7 @@ WSCODEC_INLINE constexpr std::uint32_t load_masking_key(const char* p) noexcept 
 
 /// Writes the key to the four bytes at `p`.
 WSCODEC_INLINE constexpr void store_masking_key(char* p, std::uint32_t key) noexcept {
-  if (std::is_constant_evaluated()) {
+  if (std::is_constant_evaluated()) {  // not covered: constant expressions
     for (int i = 0; i < 4; ++i) {
       const int shift = std::endian::native == std::endian::big ? 24 - 8 * i : 8 * i;
       p[i] = static_cast<char>(static_cast<std::uint8_t>(key >> shift));
@@ -51,8 +51,9 @@ WSCODEC_FUNCTIONS_END
 
 WSCODEC_DETAIL_BEGIN
 
-/// Byte by byte, in a constant expression. `to` may be `from`.
-constexpr void mask_bytes(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
+/// Byte by byte. `to` may be `from`.
+constexpr void mask_bytes(char* to, const char* from, std::size_t n,
+                          std::uint32_t key) noexcept {  // not covered: constant expressions
   char bytes[4] = {};
   store_masking_key(bytes, key);
   for (std::size_t i = 0; i < n; ++i) to[i] = static_cast<char>(from[i] ^ bytes[i % 4]);

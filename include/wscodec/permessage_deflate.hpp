@@ -218,7 +218,7 @@ constexpr std::uint32_t accept_deflate_offer(const deflate_options& opt, std::st
 
 /// Client: the offer at `i` as far as the engine can keep it; false behind the last.
 constexpr bool deflate_offer_at(const deflate_options& opt, std::size_t i, deflate_offer& offer) noexcept {
-  if (i >= opt.offers.size() && (i != 0 || !opt.offers.empty())) return false;
+  if (i >= opt.offers.size() && i != 0) return false;
   offer = !opt.offers.empty() ? opt.offers[i]
                               : deflate_offer{opt.server_no_context_takeover, opt.client_no_context_takeover,
                                               opt.server_max_window_bits, opt.client_max_window_bits};

@@ -66,8 +66,8 @@ constexpr bool is_encoded_text(std::string_view text, bool colons) noexcept {
 
 /// RFC 3986 3.2.2: four numbers of 0-255 without leading zeros.
 constexpr bool is_ipv4(std::string_view text) noexcept {
-  int parts = 0;
-  for (std::size_t i = 0; parts < 4; ++parts) {
+  std::size_t i = 0;
+  for (int parts = 0;; ++parts) {
     const std::size_t begin = i;
     int value = 0;
     while (i < text.size() && is_digit(text[i]) && i - begin < 3) value = 10 * value + (text[i++] - '0');
@@ -75,7 +75,6 @@ constexpr bool is_ipv4(std::string_view text) noexcept {
     if (parts == 3) return i == text.size();
     if (i == text.size() || text[i++] != '.') return false;
   }
-  return false;
 }
 
 /// RFC 3986 3.2.2: eight groups of one to four hexadecimal digits; `::` stands for one or more groups of zeros, an
@@ -207,7 +206,7 @@ WSCODEC_FUNCTIONS_BEGIN
   for (const char c : text) {
     // RFC 6455 3: fragment identifiers MUST NOT be used on these URIs.
     if (c == '#') return fail(error::uri_fragment);
-    if (c <= ' ' || c == '\x7F' || (static_cast<unsigned char>(c) & 0x80U) != 0) return fail(error::uri_target);
+    if (detail::byte_at(&c) <= 0x20 || detail::byte_at(&c) >= 0x7F) return fail(error::uri_target);
   }
   if (!text.empty()) parts.target = text;
   return result;

@@ -148,7 +148,7 @@ inline void keep_for_later(websocket_state& w, std::span<char>& bytes) noexcept 
 inline bool is_over(const websocket_state& w) noexcept {
   const close_state how = w.link.state();
   if (how == close_state::closed) return w.ended || w.link.wants() == transport::drop;  // W07: the server ends the transport
-  return !reads(how) && how != close_state::replying;
+  return !reads(how);  // what is owed is queued at once, so no Close of ours waits
 }
 
 /// A copy is called: the callback may assign another, or destroy the object.
@@ -212,7 +212,7 @@ inline void turn(websocket_state& w, std::span<char> bytes = {}) noexcept {
   while (!w.paused || w.state != ready_state::open) {
     const event ev = bytes.empty() ? w.link.next() : w.link.next(bytes);
     if (!ev) break;
-    if (w.state != ready_state::closed) handle(w, ev, alive);
+    handle(w, ev, alive);
     if (!alive) return;
   }
   const bool held = w.paused && w.state == ready_state::open;
@@ -288,7 +288,7 @@ inline error websocket_close(websocket_state& w, close_code code, std::string_vi
   error why = error::none;
   if (w.state == ready_state::connecting) (void)w.link.fail(error::refused_by_caller);
   else if (w.state == ready_state::open) why = w.link.close(code, reason);
-  if (why == error::already_closing || why == error::not_open) why = error::none;
+  if (why == error::already_closing) why = error::none;
   if (why == error::none && w.state != ready_state::closed) w.state = ready_state::closing;
   return why;
 }

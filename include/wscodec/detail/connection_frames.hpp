@@ -223,7 +223,7 @@ inline advanced read_frames(connection_state& s, char* const begin, std::size_t 
     const opcode op = s.fr.message.opcode;
     const bool compressed = s.fr.message.compressed;
     // RFC 6455 8.1: text that is not UTF-8 fails, at the first byte that cannot be part of it, or at the end.
-    if (good != take || (last && s.fr.message.utf8 != 0 && op == opcode::text && !compressed)) {
+    if (good != take || (last && s.fr.message.utf8 != 0)) {
       last = false;
       s.pending = error::text_not_utf8;
     }
@@ -337,7 +337,7 @@ WSCODEC_INLINE bool gate(connection_state& s, char* p, std::size_t n, advanced& 
 /// holds `fr`.)
 WSCODEC_INLINE bool is_piece(const connection_state& s, std::size_t n) noexcept {
   return s.in_frame && n != 0 && s.fr.remaining != 0 && (s.first_byte & 8U) == 0 && s.fr.message.opcode == opcode::binary &&
-         s.closing == close_state::open && s.pending == error::none;
+         s.closing == close_state::open;
 }
 
 /// Takes a few bytes that do not end the frame, to `to`, which may be `p`. The key of an unmasked frame is 0.

@@ -22,12 +22,12 @@ inline bool retain_head(connection_state& s, std::string_view& text) noexcept {
     return true;
   }
   output kept{{s.scratch, s.scratch_size}};
-  bool fits = kept.put("-\n");
+  writer w{kept};
+  w << "-\n";
   field_cursor fields = http_head{text}.fields();
-  for (std::string_view value; fields.next("Sec-WebSocket-Protocol", value);)
-    fits = fits && kept.put("Sec-WebSocket-Protocol:") && kept.put(value) && kept.put("\n");
+  for (std::string_view value; fields.next("Sec-WebSocket-Protocol", value);) w << "Sec-WebSocket-Protocol:" << value << "\n";
   s.scratch_used = static_cast<std::uint32_t>(kept.size());
-  return fits;
+  return w.finish() == error::none;
 }
 
 inline advanced received_request(connection_state& s, std::string_view text, char* at) noexcept {
@@ -50,7 +50,8 @@ inline bool begin_body(connection_state& s, const response_view& head) noexcept 
   const int status = head.status();
   field_cursor fields = head.fields();
   std::string_view value;
-  bool counted = status == 204 || status == 304;
+  const bool bodiless = status == 204 || status == 304;
+  bool counted = bodiless;
   bool coded = false;
   bool chunked = false;  // it is the last coding; after any other the body goes on until the end
   list_cursor codings = head.list("Transfer-Encoding");
@@ -65,12 +66,12 @@ inline bool begin_body(connection_state& s, const response_view& head) noexcept 
       if (c < '0' || c > '9') return false;
       n = n * 10 + static_cast<std::uint64_t>(c - '0');
     }
-    if (counted && n != s.body.left && status != 204 && status != 304) return false;
+    if (counted && n != s.body.left && !bodiless) return false;
     s.body.left = n;
     counted = true;
   }
-  if (status == 204 || status == 304) s.body.left = 0;
-  if (chunked && status != 204 && status != 304)
+  if (bodiless) s.body.left = 0;
+  if (chunked && !bodiless)
     s.body.kind = body_kind::chunk_size;
   else if (counted)
     s.body.kind = body_kind::counted;

@@ -77,7 +77,8 @@ WSCODEC_INLINE char* begin_at_once(connection_state& s, output& out, opcode op, 
   const bool masks = s.self == role::client;
   const std::size_t head = (length < 126 ? 2U : 4U) + (masks ? 4U : 0U);
   // A source is asked step by step, once, where its failure can be told (F21).
-  if (out.room() < head + room || (masks && (s.keys == nullptr || !s.keys->ready() || !s.keys->next(key)))) return nullptr;
+  if (out.room() < head + room || (masks && (s.keys == nullptr || !s.keys->ready()))) return nullptr;
+  if (masks) (void)s.keys->next(key);  // it is ready
   char* const at = out.claim(head + room);
   const auto n = static_cast<unsigned>(length);
   store_big(at, static_cast<std::uint16_t>(0x8000U | static_cast<unsigned>(op) << 8 | (masks ? 0x80U : 0U) | (n < 126 ? n : 126U)));
@@ -200,23 +201,11 @@ inline bool owes(const connection_state& s) noexcept {
 inline transport wants(const connection_state& s) noexcept {
   if (owes(s)) return transport::flush;
   const bool spoke = s.phase == phase::frames || s.self == role::server;
-  switch (s.closing) {
-    case close_state::open:
-    case close_state::closing:
-    case close_state::replying:
-    case close_state::failing:
-      return s.ended ? transport::drop : transport::keep;
-    case close_state::lost:
-      return transport::drop;
-    case close_state::closed:
-      if (s.ended || s.fr.remaining > s.opt->max_discarded) return transport::drop;
-      // RFC 6455 7.1.1: the server closes the transport first; the client waits for it (K11).
-      return s.self == role::server ? transport::half_close : transport::keep;
-    case close_state::failed:
-      if (s.ended || !spoke || s.fr.remaining > s.opt->max_discarded) return transport::drop;
-      return transport::half_close;
-  }
-  return transport::drop;
+  if (s.ended) return transport::drop;
+  if (reads(s.closing) || s.closing == close_state::replying) return transport::keep;
+  if (!spoke || s.fr.remaining > s.opt->max_discarded) return transport::drop;
+  // RFC 6455 7.1.1: the server closes the transport first; the client waits for it (K11).
+  return s.closing == close_state::closed && s.self == role::client ? transport::keep : transport::half_close;
 }
 
 // ---- deciding a request, and asking ----

@@ -67,7 +67,7 @@ struct connection_state {
   std::uint8_t first_byte = 0;  // of the current frame
   std::uint8_t pong_size = 0;
   error why = error::none;
-  error pending = error::none;  // the failure that follows the good bytes just given out
+  error pending = error::none;  // the failure that follows the good bytes just given out, of a text that is still open
   std::uint16_t peer_code = 0;
   std::uint16_t subprotocol = 0xFFFF;  // index into the options' list
   wscodec::opcode send_opcode = opcode::continuation;  // of the message that is being sent
@@ -131,8 +131,8 @@ WSCODEC_INLINE event event_of(std::uint64_t word, const char* payload, std::size
 
 WSCODEC_INLINE void open_gate(connection_state& s) noexcept {
   const bool idle = s.phase == phase::frames && s.closing == close_state::open && !s.in_frame &&
-                    s.fr.head_size == 0 && s.fr.message.opcode == opcode::continuation &&
-                    s.pending == error::none && s.opt->max_fragments != 0 && s.opt->trace == nullptr;
+                    s.fr.head_size == 0 && s.fr.message.opcode == opcode::continuation && s.opt->max_fragments != 0 &&
+                    s.opt->trace == nullptr;
   s.fast_max = !idle ? -1 : s.opt->max_message < 125 ? static_cast<std::int32_t>(s.opt->max_message) : 125;
 }
 
@@ -178,8 +178,7 @@ inline advanced ask(event_type what, char* at) noexcept { return {word_of(what),
 
 /// After the end nothing is parsed (K09, K14): input is counted against the bound of K15 and eaten.
 inline advanced discard(connection_state& s, char* p, std::size_t n) noexcept {
-  const std::uint64_t left = ~s.fr.remaining;
-  s.fr.remaining += n < left ? n : left;
+  s.fr.remaining += n;  // nobody sends 2^64 bytes
   return {0, nullptr, 0, p + n};
 }
 

@@ -37,7 +37,6 @@ struct deflate_state {
   bool after_final = false;       // its bytes so far end with a final block
   bool text = false;
   bool compressor_used = false;   // since it was opened or reset
-  bool inflater_used = false;
 };
 
 }  // namespace detail
@@ -128,8 +127,8 @@ inline deflate_status compress_piece(deflate_state& d, std::string_view& in, boo
   // RFC 7692 7.2.1: the last 4 bytes go; when there is nothing new, one byte 00 stands for an empty block (D03).
   if (out.size() - begin >= sizeof deflate_tail)
     out.rewind(out.size() - sizeof deflate_tail);
-  else if (!out.put({deflate_tail, 1}))
-    return deflate_status::output_full;
+  else
+    (void)out.put({deflate_tail, 1});  // where nothing was written there is room
   return status;
 }
 
@@ -157,10 +156,9 @@ inline bool begin_inflating(deflate_state& d, bool text) noexcept {
     release(d.memory, d.window, d.window_size);
     d.window = nullptr;
     d.window_size = 0;
-  } else if (!d.receiving.takeover && d.inflater_used) {
+  } else if (!d.receiving.takeover) {
     d.opt->engine->reset_inflater(d.inflater);
   }
-  d.inflater_used = true;
   d.in_message = true;
   d.text = text;
   d.after_final = false;

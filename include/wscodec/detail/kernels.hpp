@@ -117,8 +117,7 @@ inline constexpr kernels ssse3_kernels{"ssse3", &plain::mask, &ssse3::unmask_utf
 inline constexpr kernels avx2_kernels{"avx2", &avx2::mask, &avx2::unmask_utf8, &avx2::utf8};
 inline constexpr kernels avx2_sha_kernels{"avx2_sha", &avx2::mask, &avx2::unmask_utf8, &avx2::utf8, true};
 
-inline const kernels& best_kernels() noexcept {
-  const x86_features machine = find_x86_features();
+inline const kernels& best_kernels(const x86_features& machine) noexcept {
   if (machine.avx2) return machine.sha ? avx2_sha_kernels : avx2_kernels;
   return machine.ssse3 ? ssse3_kernels : plain_kernels;
 }
@@ -138,7 +137,7 @@ inline constexpr kernels undecided_kernels{
 inline constinit const kernels* chosen_kernels = &undecided_kernels;
 
 inline const kernels& choose_kernels() noexcept {
-  const kernels& best = best_kernels();
+  const kernels& best = best_kernels(find_x86_features());
   __atomic_store_n(&chosen_kernels, &best, __ATOMIC_RELAXED);
   return best;
 }
@@ -156,8 +155,7 @@ inline bool force_kernels(const kernels& these) noexcept {
 
 /// Every kernel this machine can run.
 template <class Use>
-void for_each_kernels(Use use) {
-  const x86_features machine = find_x86_features();
+void for_each_kernels(Use use, const x86_features& machine = find_x86_features()) {
   use(word_kernels);
   use(plain_kernels);
   if (machine.ssse3) use(ssse3_kernels);

@@ -16,7 +16,7 @@ struct alignas(32) utf8_rule_tables {
   std::uint8_t by_upper_before[32], by_lower_before[32], by_upper[32];
 };
 
-constexpr utf8_rule_tables make_utf8_rules() noexcept {
+consteval utf8_rule_tables make_utf8_rules() noexcept {
   // A rule is broken by a byte whose predecessor has its upper and lower half in these sets, and whose own upper half
   // is in that set. Bit 0 of a set stands for 0, bit 15 for F.
   constexpr struct {
@@ -149,6 +149,15 @@ struct x86_features {
   bool ssse3 = false, avx2 = false, sha = false;
 };
 
+/// From CPUID: ecx of leaf 1, ebx of leaf 7; and from XCR0, which AVX registers the operating system saves.
+constexpr x86_features x86_features_of(std::uint32_t one, std::uint32_t seven, std::uint32_t xcr0) noexcept {
+  x86_features found;
+  found.ssse3 = (one >> 9 & 1U) != 0;
+  found.sha = (seven >> 29 & 1U) != 0 && found.ssse3 && (one >> 19 & 1U) != 0;       // with SSE4.1
+  found.avx2 = (seven >> 5 & 1U) != 0 && (one >> 28 & 1U) != 0 && (xcr0 & 6U) == 6;  // with AVX
+  return found;
+}
+
 inline x86_features find_x86_features() noexcept {
   struct registers {
     std::uint32_t a, b, c, d;
@@ -158,20 +167,14 @@ inline x86_features find_x86_features() noexcept {
     __asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(0));
     return r;
   };
-  x86_features found;
-  const std::uint32_t last_leaf = cpuid(0).a;
   const std::uint32_t one = cpuid(1).c;
-  const std::uint32_t seven = last_leaf >= 7 ? cpuid(7).b : 0;
-  found.ssse3 = (one >> 9 & 1U) != 0;
-  found.sha = (seven >> 29 & 1U) != 0 && found.ssse3 && (one >> 19 & 1U) != 0;  // with SSE4.1
-  // AVX registers are there only if the operating system saves them: OSXSAVE and AVX, then XCR0 (bits 1 and 2).
-  if ((one >> 27 & 3U) == 3 && (seven >> 5 & 1U) != 0) {
-    std::uint32_t low = 0;
-    std::uint32_t high = 0;
-    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    found.avx2 = (low & 6U) == 6;
-  }
-  return found;
+  const std::uint32_t seven = cpuid(0).a >= 7 ? cpuid(7).b : 0;  // not covered: processors before 2006
+  std::uint32_t xcr0 = 0;
+  std::uint32_t high = 0;
+  // OSXSAVE: the operating system says which registers it saves.
+  if ((one >> 27 & 1U) != 0)  // not covered: operating systems before 2009
+    __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
+  return x86_features_of(one, seven, xcr0);
 }
 
 WSCODEC_DETAIL_END

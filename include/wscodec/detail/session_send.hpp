@@ -294,7 +294,7 @@ inline output_buffer take_output(session_state& s, output_buffer spare) noexcept
   } else {
     if (rest != 0) std::memcpy(next.data, s.queue.data + s.queue.begin + front, rest);
     next.end = rest;
-    if (s.queue.begin != 0 && front != 0) std::memmove(s.queue.data, s.queue.data + s.queue.begin, front);
+    if (s.queue.begin != 0) std::memmove(s.queue.data, s.queue.data + s.queue.begin, front);
     filled = {s.queue.data, front, s.queue.capacity};
     s.queue = next;
   }
@@ -321,7 +321,7 @@ inline activity activity_of(const session_state& s) noexcept {
   const connection_state& c = s.conn;
   const bool before = c.phase == phase::head || c.phase == phase::deciding || c.phase == phase::body;
   activity a;
-  a.handshaking = before && c.closing == close_state::open && !s.dropped;
+  a.handshaking = before && c.closing == close_state::open;
   a.ending = c.closing != close_state::open && !s.dropped;
   a.open = c.phase == phase::frames && c.closing == close_state::open;
   a.output_waits = buffered(s) != 0 && !s.dropped;

@@ -89,6 +89,10 @@ WSCODEC_TYPES_END
 
 WSCODEC_DETAIL_BEGIN
 
+/// No memory is larger than half of what can be addressed (F23).
+inline constexpr std::size_t most_memory = ~std::size_t{0} / 2;
+constexpr std::size_t doubled(std::size_t n) noexcept { return n < most_memory / 2 ? n * 2 : most_memory; }
+
 inline bool grow(session_state& s, auto& b, std::size_t capacity) noexcept {
   void* const memory = reallocate(s.memory, b.data, b.capacity, capacity);
   if (memory == nullptr) return false;
@@ -112,10 +116,9 @@ inline bool make_room(session_state& s, buffer& b, std::size_t n) noexcept {
     b.begin = 0;
     return true;
   }
-  constexpr std::size_t half = ~std::size_t{0} / 2;
-  if (n > half - b.end) return false;
+  if (n > most_memory - b.end) return false;
   const std::size_t needed = b.end + n;
-  std::size_t capacity = b.capacity < half / 2 ? b.capacity * 2 : half;
+  std::size_t capacity = doubled(b.capacity);
   if (capacity < needed) capacity = needed;
   if (capacity < 256) capacity = 256;
   return grow(s, b, capacity);
@@ -151,7 +154,7 @@ inline error queue_up(session_state& s, std::size_t guess, auto&& write) noexcep
 /// Queues what the protocol owes. A pong waits while the output is backed up, so that a flood of pings costs nothing.
 inline void queue_owed(session_state& s) noexcept {
   connection_state& c = s.conn;
-  if (!owes(c) || (c.pong_owed && s.backed_up && !owes_close(c.closing))) return;
+  if (!owes(c) || (c.pong_owed && s.backed_up)) return;
   const error why = queue_up(s, 512, [&](output& out) { return write_owed(c, out); });
   // Without memory for the few bytes of a Close the peer is not told.
   if (why == error::out_of_memory && owes_close(c.closing)) c.closing = next_state(c.closing, close_step::given_up);
@@ -175,10 +178,10 @@ inline void free_scratch(session_state& s) noexcept {
   c.scratch_size = 0;
 }
 
-/// The scratch of the handshake is not needed once frames flow; 256 bytes are.
+/// The scratch of the handshake is not needed once frames flow; 256 bytes are. Called before anything of theirs is in it.
 inline void trim_scratch(session_state& s) noexcept {
   connection_state& c = s.conn;
-  if (c.phase == phase::frames && c.scratch_size > min_scratch && c.scratch_used == 0 && !c.pong_owed) free_scratch(s);
+  if (c.phase == phase::frames && c.scratch_size > min_scratch) free_scratch(s);
 }
 
 /// Fails for a reason of the session's own.
@@ -193,12 +196,10 @@ inline bool make_message_room(session_state& s, std::size_t at_hand) noexcept {
   const connection_state& c = s.conn;
   const std::uint64_t left = c.fr.remaining;
   const std::size_t take = at_hand < left ? at_hand : static_cast<std::size_t>(left);
-  constexpr std::size_t half = ~std::size_t{0} / 2;
   const std::size_t needed = s.message.end + take;
-  std::size_t capacity = needed < half / 2 ? needed * 2 : half;
+  std::size_t capacity = doubled(needed);
   // Once a head announced the last fragment, its sum is known: no more than that.
   if ((c.first_byte & 0x80U) != 0 && c.fr.message.size < capacity) capacity = static_cast<std::size_t>(c.fr.message.size);
-  if (capacity < needed) capacity = needed;
   return grow(s, s.message, capacity < 256 ? 256 : capacity);
 }
 
@@ -261,7 +262,7 @@ inline void shrink_deflate(session_state& s) noexcept {
   if (s.deflate == nullptr) return;
   deflate_state& d = *s.deflate;
   if (reads(s.conn.closing)) shrink(d);
-  const bool idle = d.compressor == nullptr && d.inflater == nullptr && d.window == nullptr && !d.in_message && !d.out_message;
+  const bool idle = d.compressor == nullptr && d.inflater == nullptr && d.window == nullptr && !d.out_message;
   if (idle || (!reads(s.conn.closing) && !d.out_message)) free_deflate(s);
 }
 
@@ -310,7 +311,7 @@ WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std:
   connection_state& c = s.conn;
   char* const end = p + n;
   // A piece from the middle of a frame that the message has room for.
-  if (is_piece(c, n) && n < c.fr.remaining && !c.fr.message.compressed && !s.message_given && n <= s.message.capacity - s.message.end) {
+  if (is_piece(c, n) && n < c.fr.remaining && !c.fr.message.compressed && n <= s.message.capacity - s.message.end) {
     if (n < 8) take_crumb(c, s.message.data + s.message.end, p, n);
     else take_piece(c, s.message.data + s.message.end, p, n);
     s.message.end += n;
@@ -337,17 +338,10 @@ WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std:
     if (type == needs_scratch || type == needs_room) {
       const bool head = c.phase == phase::head;
       const std::size_t at_hand = static_cast<std::size_t>(end - p);
-      bool done = false;
-      if (type == needs_room)
-        done = make_message_room(s, at_hand);
-      else if (head && c.scratch_size >= c.opt->head.max_head)
-        done = false;
-      else
-        done = grow_scratch(s, head ? head_scratch(c.scratch_used + at_hand) : min_scratch);
+      const bool done = type == needs_room ? make_message_room(s, at_hand)
+                                           : grow_scratch(s, head ? head_scratch(c.scratch_used + at_hand) : min_scratch);
       if (done) continue;
-      error why = error::out_of_memory;
-      if (head && c.scratch_size >= c.opt->head.max_head) why = error::head_too_large;
-      got = give_up(s, why, end);
+      got = give_up(s, error::out_of_memory, end);
     }
     if (settle(s, got)) return got;
   }
@@ -414,8 +408,7 @@ inline std::span<char> prepare(session_state& s, std::size_t size) noexcept {
   }
   const bool receiving = c.phase == phase::frames && c.in_frame && reads(c.closing) && (c.first_byte & 8U) == 0 &&
                          c.fr.remaining >= worth_it && c.fr.message.opcode == opcode::binary && !c.fr.message.compressed &&
-                         s.input.size() == 0 &&
-                         c.pending == error::none && !(c.closing == close_state::closing && c.opt->discard_after_close);
+                         s.input.size() == 0 && !(c.closing == close_state::closing && c.opt->discard_after_close);
   if (receiving && (s.message.capacity != s.message.end || make_message_room(s, size))) {
     const std::size_t room = s.message.capacity - s.message.end;
     s.prepared = prepared_in::message;
@@ -457,12 +450,12 @@ inline void commit(session_state& s, std::size_t n) noexcept {
   }
   // The bytes are in their place already: they are only unmasked. The last piece stays for `next` to give out.
   connection_state& c = s.conn;
+  const std::size_t room = s.message.capacity - s.message.end;
+  if (n > room) n = room;
   if (!reads(c.closing)) {  // it failed since `prepare`
     discard(c, s.message.data, n);
     return;
   }
-  const std::size_t room = s.message.capacity - s.message.end;
-  if (n > room) n = room;
   if (n > c.fr.remaining) n = static_cast<std::size_t>(c.fr.remaining);
   const bool fin = (c.first_byte & 0x80U) != 0;
   const bool last = fin && n == c.fr.remaining;

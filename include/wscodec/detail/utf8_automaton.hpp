@@ -27,7 +27,7 @@ struct utf8_automaton {
   std::uint64_t rows[12];
 };
 
-constexpr utf8_automaton make_utf8_automaton() noexcept {
+consteval utf8_automaton make_utf8_automaton() noexcept {
   utf8_automaton made{};
   constexpr struct {
     int first, last;
