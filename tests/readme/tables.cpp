@@ -1,9 +1,11 @@
-// Prints the README's tables out of the headers: tests/readme/tables errors|events|closing|limits
+// Prints the README's tables out of the headers: tests/readme/tables errors|events|closing|limits|disagreements
 #include <cstdint>
 #include <cstdio>
 #include <string>
 #include <string_view>
 #include <wscodec.hpp>
+
+#include "../differential/disagreements.hpp"
 
 namespace ws = wscodec;
 
@@ -145,6 +147,19 @@ void limits() {
 #undef HEAD
 }
 
+// ---- disagreements: those about messages and closing where we are right ----
+
+void disagreements() {
+  row({"rule", "what it does otherwise", "who", "source"});
+  std::puts("|---|---|---|---|");
+  for (const differential::row& r : differential::rows) {
+    if (r.who_is_right != differential::right::we || r.rule[0] == 'H' || r.rule[0] == 'C') continue;
+    text who;
+    for (const differential::peer p : r.who) who += (who.empty() ? "" : ", ") + text(differential::peer_names[static_cast<int>(p)]);
+    row({text(r.rule), text(r.words), who, text(r.source)});
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -153,6 +168,7 @@ int main(int argc, char** argv) {
   if (which == "events") return events(), 0;
   if (which == "closing") return closing(), 0;
   if (which == "limits") return limits(), 0;
-  std::fputs("tables errors|events|closing|limits\n", stderr);
+  if (which == "disagreements") return disagreements(), 0;
+  std::fputs("tables errors|events|closing|limits|disagreements\n", stderr);
   return 2;
 }

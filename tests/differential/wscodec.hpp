@@ -1,0 +1,111 @@
+// The differential test's view of us: a session, and why and where it failed.
+#pragma once
+
+#include <cstring>
+#include <span>
+#include <string>
+#include <wscodec.hpp>
+#include <wscodec/zlib.hpp>
+
+#include "outcome.hpp"
+
+namespace differential {
+
+namespace ws = wscodec;
+
+struct our_outcome : outcome {
+  ws::error why = ws::error::none;
+  std::uint64_t offset = 0;      // of the broken byte, or behind the Close
+  std::size_t before_close = 0;  // the size of the log then
+};
+
+/// The same key for every handshake, so that there is one right Sec-WebSocket-Accept.
+inline bool same_key(void*, char* to, std::size_t n) {
+  std::memset(to, 'a', n);
+  return true;
+}
+inline constexpr std::string_view accept_of_same_key = "3SC6TZx4582OZaOogPVxMx5CGS0=";
+
+inline std::string with_accept(std::string_view text, std::string_view accept) {
+  std::string all{text};
+  for (std::size_t at = 0; (at = all.find(accept_here, at)) != std::string::npos;)
+    all.replace(at, accept_here.size(), accept);
+  return all;
+}
+
+inline our_outcome ours(kind k, std::string_view input) {
+  static const ws::deflate_options deflate{.engine = &ws::zlib_engine};
+  static const ws::extension_hook hook = ws::permessage_deflate(deflate);
+  static const ws::options options = [] {
+    ws::options o;
+    o.max_message = max_message;
+    o.subprotocols = offered;
+    return o;
+  }();
+  static const ws::options deflating = [] {
+    ws::options o = options;
+    o.extension = &hook;
+    return o;
+  }();
+
+  our_outcome o;
+  ws::masking_keys keys{&same_key, nullptr};
+  const ws::role self = to_server(k) ? ws::role::server : ws::role::client;
+  const ws::negotiated agreed{is_deflate(k) ? &hook : nullptr, is_deflate(k) ? ws::deflate_agreement{}.number() : 0};
+  ws::session session = is_handshake(k) ? ws::session{self, options, &keys}
+                                        : ws::session{self, agreed, is_deflate(k) ? deflating : options, &keys};
+  if (k == kind::response && session.connect({.host = "example.org", .target = "/chat"}) != ws::error::none)
+    std::abort();
+
+  std::string memory = k == kind::response ? with_accept(input, accept_of_same_key) : std::string{input};
+  std::span<char> bytes{memory};
+  while (const ws::event ev = session.next(bytes)) {
+    switch (ev.type) {
+      case ws::event_type::message:
+        o.add(ev.opcode == ws::opcode::text ? 't' : 'b', ev.payload);
+        break;
+      case ws::event_type::ping:
+        o.add('i', ev.payload);
+        break;
+      case ws::event_type::pong:
+        o.add('o', ev.payload);
+        break;
+      case ws::event_type::close:
+        o.offset = session.offset();
+        o.before_close = o.log.size();
+        o.add_close(ev.code() == ws::close_code::no_status ? 0U : static_cast<unsigned>(ev.code()), ev.payload);
+        break;
+      case ws::event_type::failed:
+        o.why = ev.why();
+        o.offset = session.offset();
+        if (is_handshake(k)) o.end = verdict::rejected;
+        else o.fail(ws::explain(o.why).answer);
+        break;
+      case ws::event_type::request: {
+        std::string list;
+        ws::list_cursor offers = ev.request().subprotocols();
+        for (std::string_view one; offers.next(one);) list.append(list.empty() ? "" : ",").append(one);
+        if (session.accept() != ws::error::none) std::abort();
+        o.end = verdict::accepted;
+        o.add('a', field_of(session.output(), "Sec-WebSocket-Accept"));
+        o.add('p', list);
+        return o;
+      }
+      case ws::event_type::open:
+        o.end = verdict::accepted;
+        o.add('p', session.subprotocol());
+        return o;
+      case ws::event_type::rejected:
+        o.end = verdict::rejected;
+        o.why = ws::error::handshake_refused;
+        return o;
+      case ws::event_type::none:
+      case ws::event_type::data:
+      case ws::event_type::body:
+        break;
+    }
+  }
+  return o;
+}
+
+}  // namespace differential
