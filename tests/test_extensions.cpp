@@ -108,7 +108,8 @@ TEST_CASE("H16b what breaks the grammar", "[extensions][H16b]") {
   for (const std::string_view broken :
        {";", ";a", "a;", "a; ", "a;;b", "a; b;", "a; b=", "a; b=;c", "a; =b", "a; b==c", "a; b=c=d", "a b", "a; b c", "a; b=c d",
         "a; b = ", "a; b = c d", "a; b = c = d", "\"a\"", "a; \"b\"", "a; b=\"", "a; b=\"c", "a; b=\"c\\", "a; b=\"c\\\"", "a; b=\"c\"d",
-        "a; b=\"\x01\"", "a; b=\"c\x7F\"", "a; b=\"c\\\n\"", "a; b=c\"d\"", "a; b=\"c\"\"d\"", "a; b=\"c\" \"d\"", "a=b", "a/b", "(a)", "a; b=(c)", "\xC3\xA9", "a; \xC3\xA9", "a; b=\xC3\xA9"}) {
+        "a; b=\"\x01\"", "a; b=\"c\x7F\"", "a; b=\"c\\\n\"", "a; b=c\"d\"", "a; b=\"c\"\"d\"", "a; b=\"c\" \"d\"", "a=b", "a/b",
+        "(a)", "a; b=(c)", "\xC3\xA9", "a; \xC3\xA9", "a; b=\xC3\xA9"}) {
     INFO(broken);
     CHECK(grammar(broken) == ws::error::extensions_malformed);
     CHECK(parsed(broken).ends_with("!"));
