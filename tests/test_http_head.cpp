@@ -3,12 +3,14 @@
 #include <wscodec/http_head.hpp>
 
 #include <cstddef>
+#include <cstring>
 #include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "catch.hpp"
+#include "guarded.hpp"
 
 namespace ws = wscodec;
 using namespace std::string_view_literals;
@@ -89,6 +91,14 @@ static_assert(is_bad("GET / HTTP/1.1\r\r\n", ws::error::bare_carriage_return, 14
 static_assert(is_bad("GET / HTTP/1.1\r\n a\r\n", ws::error::line_folding, 16));
 static_assert(is_bad("GET / HTTP/1.1\r\nA b: c\r\n", ws::error::field_name_invalid, 16));
 static_assert(is_bad("GET / HTTP/1.1\r\nA: b\0c\r\n"sv, ws::error::field_value_invalid, 20));
+static_assert(is_bad("GET / HTTP/1.1\r\n: b\r\n", ws::error::field_name_invalid, 16));
+static_assert(is_bad("GET / HTTP/1.1\r\n::b\r\n", ws::error::field_name_invalid, 16));
+static_assert(is_bad("GET / HTTP/1.1\r\nabc\r\n", ws::error::field_name_invalid, 16));
+static_assert(is_bad("GET / HTTP/1.:\r\n", ws::error::request_line_invalid, 0));
+static_assert(is_bad("GET / HTTP/1./\r\n", ws::error::request_line_invalid, 0));
+static_assert(is_bad("GET / HTTP/:.1\r\n", ws::error::request_line_invalid, 0));
+static_assert(is_bad("GET / HTTP//.1\r\n", ws::error::request_line_invalid, 0));
+static_assert(is_bad("GET / HTTP/1,1\r\n", ws::error::request_line_invalid, 0));
 static_assert(is_bad("\r\n\r\n", ws::error::request_line_invalid, 2));
 static_assert(is_bad("\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
 static_assert(is_bad("HTTP/1.1\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
@@ -112,6 +122,9 @@ static_assert(absolute.authority() == "other:81" && absolute.path() == "/" && ab
 
 static_assert(response.status() == 302 && response.reason() == "Found it");
 static_assert(response.location() == "/x" && response.www_authenticate() == "Basic", "C08");
+static_assert(ws::response_view{"HTTP/1.1 418\r\n\r\n"}.status() == 418 && ws::response_view{"HTTP/1.1 593 x\r\n\r\n"}.status() == 593);
+static_assert(ws::response_view{"HTTP/1.1 40\r\n\r\n"}.status() == 0 && ws::response_view{"HTTP/1.1 40x\r\n\r\n"}.reason().empty());
+static_assert(ws::response_view{"HTTP/1.1 401 x\r\n\r\n"}.reason() == "x", "C05");
 static_assert(ws::response_view{"HTTP/1.1 401\r\n\r\n"}.reason().empty(), "C05");
 static_assert(ws::response_view{"HTTP/1.1 401 \r\n\r\n"}.reason().empty(), "C05");
 
@@ -145,6 +158,44 @@ TEST_CASE("H25 a control byte is found at every place and every alignment", "[ht
           CAPTURE(begin, n, at, static_cast<int>(c));
           REQUIRE(ws::detail::find_control_byte(bytes.data() + begin, n) == expected);
         }
+}
+
+TEST_CASE("H24 a name ends at the same byte at every length", "[http_head][H24]") {
+  guarded memory;
+  // Downwards, so that a longer name's bytes are what was looked at before.
+  for (std::size_t n = 40; n > 0; --n)
+    for (const char in : {'a', 'z', 'A', 'Z', '0', '9', '-', '~'})
+      for (const char behind : {':', '{', '@', '[', '/', ' ', '\x80', '\0'}) {
+        char* const p = memory.last(n);
+        std::memset(p, in, n);
+        CHECK(ws::detail::name_end({p, n}) == n);
+        for (std::size_t at = n; at-- > 0;) {
+          p[at] = behind;
+          if (ws::detail::name_end({p, n}) != at) FAIL(n << " bytes, ends at " << at);
+          p[at] = in;
+        }
+      }
+}
+
+TEST_CASE("H25 nothing is read beyond the end", "[http_head][H25]") {
+  guarded memory;
+  for (std::size_t n = 0; n <= 50; ++n) {
+    std::memset(memory.last(n), 'x', n);
+    CHECK(ws::detail::find_control_byte(memory.last(n), n) == n);
+  }
+  // Heads, and what is none, cut anywhere.
+  for (std::size_t n = 0; n <= head.size(); ++n) {
+    const std::string_view cut{memory.last(n), head.copy(memory.last(n), n)};
+    CHECK(scan(cut).size == (n == head.size() ? n : 0));
+    const ws::request_view view{cut};
+    ws::field f;
+    for (ws::field_cursor fields = view.fields(); fields.next(f);) CHECK(f.name.size() < n);
+    (void)view.authority();
+    (void)view.path();
+    (void)view.query();
+    (void)ws::response_view{cut}.status();
+    (void)ws::response_view{cut}.reason();
+  }
 }
 
 TEST_CASE("H26 a head is found at the same place at every pair of splits", "[http_head][H26]") {

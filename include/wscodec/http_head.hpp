@@ -263,7 +263,7 @@ WSCODEC_FUNCTIONS_BEGIN
       if (at + 2 > limits.max_head) return over(error::head_too_large);
       if (at + 1 == bytes.size()) {
         progress.at = static_cast<std::uint32_t>(at);
-        return at + 1 >= limits.max_head ? over(error::head_too_large) : scanned_head{};
+        return {};
       }
       if (bytes[at + 1] != '\n') return fail(error::bare_carriage_return, at);
       next = at + 2;
