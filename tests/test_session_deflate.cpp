@@ -305,6 +305,20 @@ TEST_CASE("F07 RSV1 on a continuation or control frame, and without agreement", 
     const std::string begun = frame(peer, 0x41, packed_hello.substr(0, 3));
     CHECK(outcome_of(self, begun + frame(peer, 0xC0, packed_hello.substr(3)), through::session).starts_with("failed rsv1_unexpected @"));
     CHECK(outcome_of(self, frame(peer, 0xC9, ""), through::session).starts_with("failed rsv1_unexpected @"));
+    // Whole small frames that are not what the inflater may be given.
+    for (const unsigned first : {0xC0U, 0xC3U, 0xC4U}) {
+      const std::string got = outcome_of(self, frame(peer, first, packed_hello), through::session);
+      CHECK(got == outcome_of(self, frame(peer, first, packed_hello), through::session, {1}));
+      CHECK(got.starts_with(first == 0xC0U ? "failed " : "failed opcode_reserved @"));
+    }
+  }
+}
+
+TEST_CASE("F05 a compressed frame that is masked wrongly fails like any other", "[deflate][F05]") {
+  for (const ws::role self : both_roles) {
+    const std::string plain = outcome_of(self, frame(self, 0x81, "Hello"), through::session);
+    CHECK(plain.starts_with("failed mask"));
+    CHECK(outcome_of(self, frame(self, 0xC1, packed_hello), through::session) == plain);
   }
 }
 

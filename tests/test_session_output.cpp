@@ -14,6 +14,7 @@
 #include "support/counting_allocator.hpp"
 #include "support/link.hpp"
 #include "support/wire.hpp"
+#include "wscodec/prepared_message.hpp"
 
 namespace ws = wscodec;
 using sim::side;
@@ -298,6 +299,7 @@ TEST_CASE("a refused send_borrowed gives no token and sends nothing", "[session]
   for (const ws::role self : both_roles) {
     side s{self, defaults()};
     CHECK(s.session.send_borrowed(ws::opcode::text, "\xFF", token(1)) == ws::error::send_text_not_utf8);
+    CHECK(s.session.send_borrowed(ws::opcode::text, "\xE2\x82", token(1)) == ws::error::send_text_not_utf8);
     CHECK(s.session.send_borrowed(ws::opcode::ping, "x", token(1)) == ws::error::opcode_not_sendable);
     CHECK(s.session.send_borrowed(ws::opcode::continuation, "x", token(1)) == ws::error::send_out_of_order);
     CHECK(s.session.buffered_amount() == 0);
@@ -433,6 +435,44 @@ TEST_CASE("take_output and borrowed payloads: what is before one, then it, then 
       }
       CHECK(memory.idle());
     }
+}
+
+TEST_CASE("take_output gives all that is before a borrowed payload, at once", "[session][output]") {
+  for (const std::size_t before : {1U, 5000U})  // less and more than what comes behind
+    for (const bool spare : {false, true}) {
+      side s{ws::role::server, defaults()};
+      CHECK(s.session.send(ws::opcode::binary, sim::pattern(before)) == ws::error::none);
+      CHECK(s.session.send_borrowed(ws::opcode::text, first_lent, token(1)) == ws::error::none);
+      CHECK(s.session.send(ws::opcode::binary, sim::pattern(1000)) == ws::error::none);
+      const std::string front = frame(ws::role::server, 0x82, sim::pattern(before)) + frame(ws::role::server, 0x81, first_lent).substr(0, 4);
+      ws::output_buffer got;
+      if (spare) {
+        side other{ws::role::server, defaults()};
+        CHECK(other.session.send(ws::opcode::text, "x") == ws::error::none);
+        got = other.session.take_output();
+      }
+      got = s.session.take_output(got);
+      CHECK((std::string(got.data, got.size) == front));
+      CHECK(s.session.output().data() == first_lent.data());
+      s.session.consume(got.size + first_lent.size());
+      CHECK(returned(s.session) == "1 ");
+      got = s.session.take_output(got);
+      CHECK((std::string(got.data, got.size) == frame(ws::role::server, 0x82, sim::pattern(1000))));
+      s.session.free_buffer(got);
+    }
+}
+
+TEST_CASE("a server lends a large prepared message and copies a small one", "[session][output]") {
+  const ws::prepared_message small{ws::opcode::binary, sim::pattern(100)}, large{ws::opcode::binary, sim::pattern(10'000)};
+  side s{ws::role::server, defaults()};
+  CHECK(s.session.send(large) == ws::error::none);
+  CHECK(s.session.send(small) == ws::error::none);
+  ws::slice slices[4];
+  REQUIRE(s.session.output(slices) == 2);
+  CHECK(slices[0].size == 10'004);
+  CHECK(slices[0].data + 4 == large.payload().data());
+  CHECK(slices[1].size == 102);
+  CHECK(slices[1].data + 2 != small.payload().data());
 }
 
 TEST_CASE("what a client borrowed goes with the buffer that is taken: its token is free, nothing is in the way", "[session][output]") {

@@ -106,7 +106,7 @@ inline void free_buffer(const session_state& s, auto& b) noexcept {
 inline bool make_room(session_state& s, buffer& b, std::size_t n) noexcept {
   if (b.begin == b.end) b.begin = b.end = 0;
   if (b.capacity - b.end >= n) return true;
-  if (b.begin != 0 && b.capacity - b.size() >= n && b.begin >= b.capacity / 2) {
+  if (b.capacity - b.size() >= n && b.begin >= b.capacity / 2) {
     std::memmove(b.data, b.data + b.begin, b.size());
     b.end -= b.begin;
     b.begin = 0;
@@ -115,7 +115,7 @@ inline bool make_room(session_state& s, buffer& b, std::size_t n) noexcept {
   constexpr std::size_t half = ~std::size_t{0} / 2;
   if (n > half - b.end) return false;
   const std::size_t needed = b.end + n;
-  std::size_t capacity = b.capacity < half / 2 ? b.capacity * 2 : half;
+  std::size_t capacity = b.capacity * 2;
   if (capacity < needed) capacity = needed;
   if (capacity < 256) capacity = 256;
   return grow(s, b, capacity);
@@ -336,18 +336,12 @@ WSCODEC_NOINLINE inline advanced session_advance(session_state& s, char* p, std:
     const event_type type = __builtin_bit_cast(event_word, got.word).type;
     if (type == needs_scratch || type == needs_room) {
       const bool head = c.phase == phase::head;
+      const bool too_large = head && c.scratch_size >= c.opt->head.max_head;
       const std::size_t at_hand = static_cast<std::size_t>(end - p);
-      bool done = false;
-      if (type == needs_room)
-        done = make_message_room(s, at_hand);
-      else if (head && c.scratch_size >= c.opt->head.max_head)
-        done = false;
-      else
-        done = grow_scratch(s, head ? head_scratch(c.scratch_used + at_hand) : min_scratch);
-      if (done) continue;
-      error why = error::out_of_memory;
-      if (head && c.scratch_size >= c.opt->head.max_head) why = error::head_too_large;
-      got = give_up(s, why, end);
+      if (type == needs_room ? make_message_room(s, at_hand)
+                             : !too_large && grow_scratch(s, head ? head_scratch(c.scratch_used + at_hand) : min_scratch))
+        continue;
+      got = give_up(s, too_large ? error::head_too_large : error::out_of_memory, end);
     }
     if (settle(s, got)) return got;
   }
