@@ -598,12 +598,26 @@ TEST_CASE("a slow reader: memory stays in proportion to what waits", "[session][
   counting_allocator memory;
   side s{ws::role::server, defaults(), true, memory.hook()};
   const std::string message = sim::pattern(1000);
+  CHECK(s.session.ping("never quite empty") == ws::error::none);
   for (int i = 0; i < 5000; ++i) {
     CHECK(s.session.send(ws::opcode::binary, message) == ws::error::none);
     s.session.consume(i % 2 == 0 ? 1003 : 1005);  // 4 bytes of head: it is drained as fast as it grows
     if (s.session.buffered_amount() > 3000) FAIL("the output grows");
   }
   CHECK(memory.bytes < 16 * 1024);
+  CHECK(memory.calls < 10);
+}
+
+TEST_CASE("buffers grow by doubling: a megabyte in small parts asks for memory a few times", "[session][output]") {
+  for (const ws::role self : both_roles) {
+    counting_allocator memory;
+    side s{self, defaults(), true, memory.hook()};
+    for (int i = 0; i < 10'000; ++i) CHECK(s.session.send(ws::opcode::binary, sim::pattern(100)) == ws::error::none);
+    CHECK(memory.calls <= 16);
+    memory.calls = 0;
+    for (int i = 0; i < 10'000; ++i) s.read(frame(other(self), i == 0 ? 0x02 : 0x00, sim::pattern(100)));
+    CHECK(memory.calls <= 18);
+  }
 }
 
 TEST_CASE("F21 each frame of a client has another key, a server masks nothing", "[session][output][F21]") {

@@ -47,8 +47,7 @@ constexpr int hex_value(char c) noexcept {
 
 /// RFC 3986 2.2, 2.3: unreserved / sub-delims.
 constexpr bool is_plain_uri_char(char c) noexcept {
-  return is_letter(c) || is_digit(c) ||
-         (c != '\0' && std::string_view{"-._~!$&'()*+,;="}.find(c) != std::string_view::npos);
+  return is_letter(c) || is_digit(c) || std::string_view{"-._~!$&'()*+,;="}.find(c) != std::string_view::npos;
 }
 
 /// RFC 3986 3.2.1, 3.2.2: *( unreserved / pct-encoded / sub-delims / ":" ); a host holds no colon, it ends there.
