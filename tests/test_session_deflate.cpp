@@ -725,7 +725,9 @@ TEST_CASE("D16 one compressed payload goes to receivers of every window, with th
       }
     // The message itself, and a copy for each class that differs.
     CHECK(memory.blocks() <= 2 + 8);
-    if (size == 100) CHECK(memory.blocks() == 4);
+    if (size == 100) CHECK(memory.blocks() == 4);   // windows of 8 bits, and of 9 and more
+    if (size == 700) CHECK(memory.blocks() == 5);   // 8, 9, 10 and more
+    if (size == 5000) CHECK(memory.blocks() == 8);  // 8 to 12, 13 and more
     if (size == 100000) CHECK(memory.blocks() == 2 + 8);
   }
 }

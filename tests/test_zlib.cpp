@@ -439,7 +439,16 @@ TEST_CASE("D10 what zlib cannot do is declined", "[deflate][D10]") {
   CHECK_FALSE(ws::zlib_engine.compresses({.window_bits = 16}));
   CHECK_FALSE(ws::zlib_engine.compresses({.level = 10}));
   CHECK_FALSE(ws::zlib_engine.compresses({.memory_level = 0}));
+  CHECK_FALSE(ws::zlib_engine.compresses({.level = -1}));
+  CHECK_FALSE(ws::zlib_engine.compresses({.memory_level = 10}));
   CHECK_FALSE(ws::zlib_engine.inflates({.window_bits = 7}));
+  CHECK_FALSE(ws::zlib_engine.inflates({.window_bits = 16}));
+  for (std::uint8_t bits = 8; bits <= 15; ++bits) {
+    CHECK(ws::zlib_engine.inflates({.window_bits = bits}));
+    for (const std::int8_t level : std::initializer_list<std::int8_t>{0, 1, 9})
+      for (const std::uint8_t memory_level : std::initializer_list<std::uint8_t>{1, 9})
+        CHECK(ws::zlib_engine.compresses({.window_bits = bits, .level = level, .memory_level = memory_level}));
+  }
 }
 
 // ---- memory
