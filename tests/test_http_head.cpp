@@ -103,6 +103,8 @@ static_assert(is_bad("\r\n\r\n", ws::error::request_line_invalid, 2));
 static_assert(is_bad("\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
 static_assert(is_bad("HTTP/1.1\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
 static_assert(is_bad("HTTP/1.1 20\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
+static_assert(is_bad("HTTP/x.1 200\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
+static_assert(is_bad("HTTP/1.1x200\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
 static_assert(is_bad("HTTP/1.1 2000\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
 static_assert(is_bad("HTTP/1.1 020\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
 static_assert(is_bad("HTTP/1.1\t200\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));

@@ -453,6 +453,17 @@ TEST_CASE("D10 what zlib cannot do is declined", "[deflate][D10]") {
 
 // ---- memory
 
+TEST_CASE("D17 a reader that was fed nothing gives nothing, from no memory", "[deflate][D17]") {
+  counting_memory memory;
+  ws::inflating_reader reader{plain, ws::deflate_agreement{}.number(), true, 100, &memory.hook};
+  char room[16];
+  for (int i = 0; i < 3; ++i) {
+    const ws::inflated_piece none = reader.next(room);
+    CHECK((!none && !none.first && !none.last && none.why == ws::error::none && none.payload.empty()));
+  }
+  CHECK(memory.calls == 0);
+}
+
 TEST_CASE("D17 nothing is allocated before the first compressed message, and release gives it back", "[deflate][D17]") {
   counting_memory memory;
   {

@@ -398,7 +398,7 @@ constexpr error write_rejection(output& out, error why) noexcept {
 
 /// C10: a host and target that may be written into a request.
 constexpr bool request_is_writable(const client_request& request) noexcept {
-  if (!is_valid_authority(request.host) || request.target.empty() || request.target[0] != '/') return false;
+  if (!is_valid_authority(request.host) || !request.target.starts_with('/')) return false;
   for (const char c : request.target)
     if (c == ' ' || c == '\t' || c == '#' || is_control_byte(c) || byte_at(&c) >= 0x80) return false;
   for (const char c : request.origin)
