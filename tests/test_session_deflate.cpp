@@ -81,7 +81,7 @@ struct both_ends {
         if (ev.type == ws::event_type::request && to.accept() != ws::error::none) failed = true;
         if (ev.type == ws::event_type::failed) failed = true;
         if (ev.type == ws::event_type::message) messages.emplace_back(ev.payload);
-        if (ev.type == ws::event_type::message && ev.compressed) failed = true;
+        if (ev.type == ws::event_type::message && (ev.compressed || !ev.first || !ev.last)) failed = true;
         if (ev.type == ws::event_type::message && echo && &to == &server && to.send(ev.opcode, ev.payload) != ws::error::none) failed = true;
       }
     }
