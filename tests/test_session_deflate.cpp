@@ -351,6 +351,17 @@ TEST_CASE("D13 F18 the limits of both sizes", "[deflate][D13][F18]") {
   }
 }
 
+TEST_CASE("D13 an inflated message has at most twice the memory it needs", "[deflate][D13][memory]") {
+  for (const std::size_t n : {500'000U, 1'000'000U, 1'200'000U, 1'400'000U, 2'000'000U}) {
+    counting_allocator memory;
+    both_ends l{{.engine = &ws::zlib_engine}, {.engine = &ws::zlib_engine}, memory.hook()};
+    l.server_side.options.max_message = 16 << 20;
+    REQUIRE(l.open());
+    CHECK((l.pass(l.client, std::string(n, 'x')) == std::string(n, 'x')));
+    CHECK(memory.largest <= 2 * n);
+  }
+}
+
 TEST_CASE("D13 a bomb of 16 MiB under a limit of 1 MiB never has more than 1.1 MiB, and the client reads the 1009", "[deflate][D13][memory]") {
   for (const std::size_t read : {std::size_t{1}, std::size_t{700}, ~std::size_t{0}}) {
     counting_memory memory;

@@ -465,7 +465,6 @@ inline void commit(session_state& s, std::size_t n) noexcept {
   c.fr.remaining -= n;
   c.offset += n;
   s.message.end += n;
-  if (n != 0) c.first_pending = false;
   if (c.fr.remaining == 0 && !last) c.in_frame = false;
 }
 
