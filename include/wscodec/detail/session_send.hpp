@@ -353,10 +353,7 @@ inline event session_tick(session_state& s, std::uint64_t now) noexcept {
 /// Gives back all memory that holds nothing.
 inline void release_memory(session_state& s) noexcept {
   const connection_state& c = s.conn;
-  if (s.prepared != prepared_in::message && (s.message_given || s.message.end == 0)) {
-    s.message_given = false;
-    free_buffer(s, s.message);
-  }
+  if (s.prepared != prepared_in::message && (s.message_given || s.message.end == 0)) free_buffer(s, s.message);
   if (s.prepared != prepared_in::input && s.input.size() == 0) free_buffer(s, s.input);
   if (s.queue.size() == 0) free_buffer(s, s.queue);
   if (s.lent != nullptr && s.lent->given == s.lent->end) free_lent(s);
