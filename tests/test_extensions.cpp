@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "catch.hpp"
+#include "guarded.hpp"
 #include "wscodec/handshake.hpp"
 
 namespace ws = wscodec;
@@ -117,7 +118,8 @@ TEST_CASE("H16b what breaks the grammar", "[extensions][H16b]") {
   for (const std::string_view broken :
        {";", ";a", "a;", "a; ", "a;;b", "a; b;", "a; b=", "a; b=;c", "a; =b", "a; b==c", "a; b=c=d", "a b", "a; b c", "a; b=c d",
         "a; b = ", "a; b = c d", "a; b = c = d", "\"a\"", "a; \"b\"", "a; b=\"", "a; b=\"c", "a; b=\"c\\", "a; b=\"c\\\"", "a; b=\"c\"d",
-        "a; b=\"c\x01\"", "a; b=\"\\\x7F\"", "a; b=c\"d\"", "a; b=\"c\"\"d\"", "a; b=\"c\" \"d\"", "a=b", "a/b", "(a)", "a; b=(c)", "\xC3\xA9", "a; \xC3\xA9", "a; b=\xC3\xA9"}) {
+        "a; b=\"c\x01\"", "a; b=\"\\\x7F\"", "a; b=c\"d\"", "a; b=\"c\"\"d\"", "a; b=\"c\" \"d\"", "a=b", "a/b", "(a)", "a; b=(c)", "\xC3\xA9", "a; \xC3\xA9", "a; b=\xC3\xA9",
+        "a; b=\"\x01\"", "a; b=\"c\x7F\"", "a; b=\"c\\\n\""}) {
     INFO(broken);
     CHECK(grammar(broken) == ws::error::extensions_malformed);
     CHECK(parsed(broken).ends_with("!"));
@@ -129,14 +131,34 @@ TEST_CASE("H16b what breaks the grammar", "[extensions][H16b]") {
 
 TEST_CASE("H16b every cut of a good list is good or broken, and never read beyond", "[extensions][H16b]") {
   constexpr std::string_view list = R"(a; b; c=d; e="f, \"g;\\", h ,, i;j="k")";
+  guarded memory;
   for (std::size_t n = 0; n <= list.size(); ++n) {
-    const std::string exact{list.substr(0, n)};
+    const std::string_view exact{memory.last(n), list.copy(memory.last(n), n)};
     const ws::error why = grammar(exact);
     const bool good = why == ws::error::none || why == ws::error::list_empty || why == ws::error::extensions_malformed;
     CHECK(good);
     CHECK(parsed(exact).ends_with("!") == (why == ws::error::extensions_malformed));
   }
   CHECK(parsed(list) == R"(a(b c=d e="f, \"g;\\") h i(j="k"))");
+}
+
+TEST_CASE("H16b the parameters alone tell what breaks them", "[extensions][H16b]") {
+  for (const std::string_view broken : {";", "; =b", "; b=", "; b=\"", "; b=\"c", "; b=\"c\\", "; b=\"c\x01\""}) {
+    INFO(broken);
+    ws::extension e{"a", broken};
+    ws::extension_parameter p;
+    CHECK_FALSE(e.next(p));
+    CHECK(e.malformed());
+  }
+}
+
+TEST_CASE("H16 only a value in quotes counts as quoted", "[extensions][H16]") {
+  ws::extension e{"a", "; b=\"c\"; d; e=f"};
+  ws::extension_parameter p;
+  for (const bool quoted : {true, false, false}) {
+    REQUIRE(e.next(p));
+    CHECK(p.quoted == quoted);
+  }
 }
 
 TEST_CASE("An extension hands its parameters on as text", "[extensions]") {

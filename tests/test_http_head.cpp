@@ -3,12 +3,14 @@
 #include <wscodec/http_head.hpp>
 
 #include <cstddef>
+#include <cstring>
 #include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "catch.hpp"
+#include "guarded.hpp"
 
 namespace ws = wscodec;
 using namespace std::string_literals;
@@ -90,10 +92,23 @@ static_assert(is_bad("GET / HTTP/1.1\r\r\n", ws::error::bare_carriage_return, 14
 static_assert(is_bad("GET / HTTP/1.1\r\n a\r\n", ws::error::line_folding, 16));
 static_assert(is_bad("GET / HTTP/1.1\r\nA b: c\r\n", ws::error::field_name_invalid, 16));
 static_assert(is_bad("GET / HTTP/1.1\r\nA: b\0c\r\n"sv, ws::error::field_value_invalid, 20));
+static_assert(is_bad("GET / HTTP/1.1\r\n: b\r\n", ws::error::field_name_invalid, 16));
+static_assert(is_bad("GET / HTTP/1.1\r\n::b\r\n", ws::error::field_name_invalid, 16));
+static_assert(is_bad("GET / HTTP/1.1\r\nabc\r\n", ws::error::field_name_invalid, 16));
+static_assert(is_bad("GET / HTTP/1.:\r\n", ws::error::request_line_invalid, 0));
+static_assert(is_bad("GET / HTTP/1./\r\n", ws::error::request_line_invalid, 0));
+static_assert(is_bad("GET / HTTP/:.1\r\n", ws::error::request_line_invalid, 0));
+static_assert(is_bad("GET / HTTP//.1\r\n", ws::error::request_line_invalid, 0));
+static_assert(is_bad("GET / HTTP/1,1\r\n", ws::error::request_line_invalid, 0));
 static_assert(is_bad("\r\n\r\n", ws::error::request_line_invalid, 2));
 static_assert(is_bad("\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
 static_assert(is_bad("HTTP/1.1\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
 static_assert(is_bad("HTTP/1.1 20\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
+static_assert(is_bad("HTTP/1.1 20x\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
+static_assert(is_bad("HTTP/1.1 2:0\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
+static_assert(is_bad("HTTP/1.1 /00\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
+static_assert(is_bad("HTTP/x.1 200\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
+static_assert(is_bad("HTTP/1.1x200\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
 static_assert(is_bad("HTTP/1.1 2000\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
 static_assert(is_bad("HTTP/1.1 020\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
 static_assert(is_bad("HTTP/1.1\t200\r\n", ws::error::status_line_invalid, 0, ws::head_kind::response));
@@ -113,6 +128,9 @@ static_assert(absolute.authority() == "other:81" && absolute.path() == "/" && ab
 
 static_assert(response.status() == 302 && response.reason() == "Found it");
 static_assert(response.location() == "/x" && response.www_authenticate() == "Basic", "C08");
+static_assert(ws::response_view{"HTTP/1.1 418\r\n\r\n"}.status() == 418 && ws::response_view{"HTTP/1.1 593 x\r\n\r\n"}.status() == 593);
+static_assert(ws::response_view{"HTTP/1.1 40\r\n\r\n"}.status() == 0 && ws::response_view{"HTTP/1.1 40x\r\n\r\n"}.reason().empty());
+static_assert(ws::response_view{"HTTP/1.1 401 x\r\n\r\n"}.reason() == "x", "C05");
 static_assert(ws::response_view{"HTTP/1.1 401\r\n\r\n"}.reason().empty(), "C05");
 static_assert(ws::response_view{"HTTP/1.1 401 \r\n\r\n"}.reason().empty(), "C05");
 
@@ -146,6 +164,44 @@ TEST_CASE("H25 a control byte is found at every place and every alignment", "[ht
           CAPTURE(begin, n, at, static_cast<int>(c));
           REQUIRE(ws::detail::find_control_byte(bytes.data() + begin, n) == expected);
         }
+}
+
+TEST_CASE("H24 a name ends at the same byte at every length", "[http_head][H24]") {
+  guarded memory;
+  // Downwards, so that a longer name's bytes are what was looked at before.
+  for (std::size_t n = 40; n > 0; --n)
+    for (const char in : {'a', 'z', 'A', 'Z', '0', '9', '-', '~'})
+      for (const char behind : {':', '{', '@', '[', '/', ' ', '\x80', '\0'}) {
+        char* const p = memory.last(n);
+        std::memset(p, in, n);
+        CHECK(ws::detail::name_end({p, n}) == n);
+        for (std::size_t at = n; at-- > 0;) {
+          p[at] = behind;
+          if (ws::detail::name_end({p, n}) != at) FAIL(n << " bytes, ends at " << at);
+          p[at] = in;
+        }
+      }
+}
+
+TEST_CASE("H25 nothing is read beyond the end", "[http_head][H25]") {
+  guarded memory;
+  for (std::size_t n = 0; n <= 50; ++n) {
+    std::memset(memory.last(n), 'x', n);
+    CHECK(ws::detail::find_control_byte(memory.last(n), n) == n);
+  }
+  // Heads, and what is none, cut anywhere.
+  for (std::size_t n = 0; n <= head.size(); ++n) {
+    const std::string_view cut{memory.last(n), head.copy(memory.last(n), n)};
+    CHECK(scan(cut).size == (n == head.size() ? n : 0));
+    const ws::request_view view{cut};
+    ws::field f;
+    for (ws::field_cursor fields = view.fields(); fields.next(f);) CHECK(f.name.size() < n);
+    (void)view.authority();
+    (void)view.path();
+    (void)view.query();
+    (void)ws::response_view{cut}.status();
+    (void)ws::response_view{cut}.reason();
+  }
 }
 
 TEST_CASE("H26 a head is found at the same place at every pair of splits", "[http_head][H26]") {
@@ -250,14 +306,15 @@ TEST_CASE("H25 a control byte where a field begins is no name", "[http_head][H25
 
 TEST_CASE("H03 names are compared without regard to the case of ASCII letters, every byte in every place", "[http_head][H03]") {
   const auto lower = [](unsigned c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; };
-  for (const std::size_t size : {1U, 7U, 8U, 9U, 17U})
+  for (const std::size_t size : {1U, 7U, 8U, 9U, 15U, 16U, 17U})
     for (std::size_t at = 0; at < size; ++at)
       for (unsigned x = 0; x < 256; ++x)
         for (unsigned y = 0; y < 256; ++y) {
-          std::string a(size, 'k'), b(size, 'K');
+          std::string a(size + 1, 'k'), b(size + 1, 'K');
+          b[size] = 'z';  // what stands behind the names is not looked at
           a[at] = static_cast<char>(x);
           b[at] = static_cast<char>(y);
-          if (ws::detail::same_name(a, b) != (lower(x) == lower(y))) FAIL(size << " bytes, at " << at << ": " << x << " and " << y);
+          if (ws::detail::same_name({a.data(), size}, {b.data(), size}) != (lower(x) == lower(y))) FAIL(size << " bytes, at " << at << ": " << x << " and " << y);
         }
   CHECK(!ws::detail::same_name("12345678", "123456789"));
 }

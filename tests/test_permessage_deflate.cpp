@@ -174,6 +174,21 @@ constexpr bool numbers_hold() {
   return true;
 }
 static_assert(numbers_hold());
+static_assert(ws::deflate_agreement{}.number() == 0xFF01);
+static_assert(ws::deflate_agreement{.server_no_context_takeover = true}.number() == 0xFF03);
+static_assert(ws::deflate_agreement{.client_no_context_takeover = true}.number() == 0xFF05);
+static_assert(ws::deflate_agreement{.server_max_window_bits = 8}.number() == 0xF801);
+static_assert(ws::deflate_agreement{.client_max_window_bits = 8}.number() == 0x8F01);
+static_assert(ws::deflate_agreement{.answers_server_window = true}.number() == 0xFF09);
+static_assert(ws::deflate_agreement{.answers_client_window = true}.number() == 0xFF11);
+
+// What is said where nothing is said.
+static_assert(plain.server_max_window_bits == 15 && plain.client_max_window_bits == 15 && !plain.server_no_context_takeover && !plain.client_no_context_takeover);
+static_assert(plain.level == 6 && plain.memory_level == 8 && plain.threshold == 64 && plain.release_after == 0);
+static_assert(ws::deflate_offer{}.server_max_window_bits == 15 && ws::deflate_offer{}.client_max_window_bits == 15);
+static_assert(!ws::deflate_offer{}.server_no_context_takeover && !ws::deflate_offer{}.client_no_context_takeover);
+static_assert(ws::deflate_parameters{}.window_bits == 15 && ws::deflate_parameters{}.takeover);
+static_assert(ws::deflate_parameters{}.level == 6 && ws::deflate_parameters{}.memory_level == 8);
 
 // ---- through the handshake
 
@@ -299,6 +314,12 @@ TEST_CASE("D18 an offer that does not fit is left out whole, and so is an answer
   const ws::deflate_agreement all{true, true, 8, 9, true, true};
   for (std::size_t room = 0; room <= sizeof memory; ++room)
     CHECK(std::string_view{memory, ws::detail::write_deflate_answer(all.number(), memory, room)} == words[0].substr(0, room < words[0].size() ? 0 : words[0].size()));
+}
+
+TEST_CASE("D07 D10 an engine for the largest window alone, without takeover, is offered so", "[deflate][D07][D10]") {
+  constexpr ws::deflate_engine engine{.compresses = [](const ws::deflate_parameters& p) { return p.window_bits == 15 && !p.takeover; },
+                                      .inflates = [](const ws::deflate_parameters&) { return true; }};
+  CHECK(offers({.engine = &engine}, "permessage-deflate; client_no_context_takeover"));
 }
 
 TEST_CASE("C04 a client's handshake fails on an answer that contradicts its offer", "[deflate][C04][D18]") {

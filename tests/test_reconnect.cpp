@@ -64,6 +64,13 @@ TEST_CASE("R02 the window doubles with every failure, up to the cap", "[reconnec
     }
     CHECK(r.failures == 200);
   }
+  opt.first = 4;
+  opt.cap = 9;
+  for (const auto& [failures, wait] : {std::pair{0U, 4U}, {1U, 8U}, {2U, 9U}, {3U, 9U}}) {
+    ws::reconnect a{.failures = failures}, b{.failures = failures};
+    CHECK(ws::next_attempt(a, now, wait, opt) == now + wait);
+    CHECK(ws::next_attempt(b, now, wait + 1, opt) == now);
+  }
   ws::reconnect r{.failures = ~std::uint32_t{0}};
   (void)ws::next_attempt(r, now, 1, {});
   CHECK(r.failures == ~std::uint32_t{0});
@@ -81,6 +88,11 @@ TEST_CASE("R03 a connection that lasted begins anew, a shorter one is a failure"
     (void)ws::next_attempt(r, now + 5000 * s, 0, {});
     CHECK(r.failures == (lasted >= 10 * s ? 2U : 6U));
   }
+  ws::reconnect_options any;
+  any.steady = 0;
+  ws::reconnect at_once{.opened_at = now, .failures = 3};
+  (void)ws::next_attempt(at_once, now, 0, any);
+  CHECK(at_once.failures == 1);
   ws::reconnect backwards{.failures = 3};
   ws::connected(backwards, now);
   (void)ws::next_attempt(backwards, now - 1, 0, {});
@@ -110,11 +122,28 @@ TEST_CASE("R04 Retry-After in seconds or as a date", "[reconnect][R04]") {
       {"Sun, 06 Nov-2034 08:49:37 GMT", 0}, {"Sun, 06 Nov 2034T08:49:37 GMT", 0}, {"Sun, 06 Nov 2034 08.49:37 GMT", 0},
       {"Sun, 06 Nov 2034 08:49.37 GMT", 0}, {"Sun, 06 nov 2034 08:49:37 GMT", 0}, {"Sun, 06 Nov 2034 -8:49:37 GMT", 0},
       {"Sun, 06 Nov 2034 08:+9:37 GMT", 0}, {"Sun, 06 Nov 2034 08:49:61 GMT", 0}, {"Sun, 00 Nov 2034 08:49:37 GMT", 0},
-      {"Sun, 06 Nov 2034 23:59:60 GMT", 2046470400 * s - 900000000 * s}};  // a leap second
+      {"Sun, 06 Nov 2034 23:59:60 GMT", 2046470400 * s - 900000000 * s},  // a leap second
+      {"Sun, 06 Nox 2034 08:00:00 GMT", 0}, {"Tue, 29 Feb 2000 00:00:60 GMT", 951782460 * s - 900000000 * s}, {"Tue, 29 Feb 2000 00:00:61 GMT", 0},
+      {"x1n, 06 Nov 2034 0", 0}};
   for (const auto& [text, expected] : rows) {
     INFO(text);
     CHECK(ws::parse_retry_after(text, 900000000) == expected);
   }
+  CHECK(ws::parse_retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 30) == 30 * s);
+  CHECK(ws::parse_retry_after("Wed, 31 Dec 1969 00:01:00 GMT", 30) == 0);
+  // Each byte that is no letter or digit must be what it is, and nothing may be left out or added.
+  const std::string date = "Tue, 29 Feb 2000 00:00:00 GMT";
+  for (const std::size_t i : {3U, 4U, 7U, 11U, 16U, 19U, 22U, 25U, 26U, 27U, 28U}) {
+    std::string broken = date;
+    broken[i] = '0';
+    CHECK(ws::parse_retry_after(broken, 900000000) == 0);
+  }
+  for (std::size_t n = 0; n < date.size(); ++n) CHECK(ws::parse_retry_after(std::string{date.data(), n}, 900000000) == 0);
+  CHECK(ws::parse_retry_after(date + "x", 900000000) == 0);
+  CHECK(ws::parse_retry_after("1844674407370") == 1844674407370 * s);
+  CHECK(ws::parse_retry_after("17000000000000") == 17000000000000 * s);
+  CHECK(ws::parse_retry_after("18446744073708") == 18446744073708 * s);
+  CHECK(ws::parse_retry_after("18446744073710") == 18446744073709 * s);  // the most there is
   CHECK(ws::parse_retry_after("Fri, 31 Dec 2100 23:59:59 GMT") == 0);  // the caller does not know what time it is
   CHECK(ws::parse_retry_after(std::string(50, '9')) == never / s * s);
   ws::reconnect r;
@@ -144,6 +173,23 @@ TEST_CASE("R06 which codes, statuses and failures are worth retrying", "[reconne
   rows({0, 101, 200, 301, 307, 400, 401, 403, 404, 405, 407, 426, 431, 501, 505, 1000, 1002, 1003, 1004, 1007, 1008, 1009, 1010, 1015,
         2000, 3000, 3001, 3003, 4000, 4999, 5000, 65535, 65536},
        false);
+  // The first row that a number is in says why; each says it in words of its own.
+  constexpr std::pair<unsigned, unsigned> ranges[] = {
+      {300, 399}, {408, 408}, {425, 425}, {429, 429}, {400, 499}, {501, 501}, {505, 505}, {500, 599}, {1000, 1000},
+      {1001, 1001}, {1002, 1003}, {1005, 1005}, {1006, 1006}, {1007, 1007}, {1008, 1008}, {1009, 1009}, {1010, 1010},
+      {1011, 1011}, {1012, 1012}, {1013, 1013}, {1014, 1014}, {1015, 1015}, {3000, 3000}, {3003, 3003}, {3008, 3008},
+      {0, 65535}, {65536, 65537}};
+  constexpr std::size_t rows_in_all = std::size(ranges);
+  std::string_view words[rows_in_all];
+  for (unsigned code = 0; code <= 65537; ++code) {
+    std::size_t i = 0;
+    while (code < ranges[i].first || code > ranges[i].second) ++i;
+    const std::string_view why = ws::advise_retry(code).why;
+    if (words[i].empty()) words[i] = why;
+    if (words[i] != why) FAIL_CHECK(code << ": " << why);
+  }
+  std::sort(words, words + rows_in_all);
+  CHECK(std::adjacent_find(words, words + rows_in_all) == words + rows_in_all);
   for (const ws::error why : {ws::error::connection_lost, ws::error::handshake_timeout, ws::error::close_timeout, ws::error::pong_timeout,
                               ws::error::idle_timeout, ws::error::write_timeout, ws::error::out_of_memory})
     CHECK(ws::advise_retry(why).retry);

@@ -260,6 +260,7 @@ TEST_CASE("prepare and commit: every size, by chunks of any size", "[session][F1
             got.emplace_back(ev.payload);
           }
         }
+        CHECK(s.session.offset() == input.size());
         REQUIRE(got.size() == 2);
         CHECK((got[0] == payload));
         CHECK(got[1] == "after");
@@ -710,6 +711,54 @@ TEST_CASE("H20 while a request waits for its answer no more than a head is kept"
   CHECK(s.session.accept() == ws::error::none);
 }
 
+TEST_CASE("H26 a request that comes in pieces is kept in memory that grows with it, up to the limit", "[session][H26]") {
+  ws::options opt;
+  opt.head.max_head = 6000;
+  const std::string line = "GET /" + std::string(3000, 'x') + " HTTP/1.1\r\n";
+  const std::string fields = std::string{request.substr(request.find("Host"))};
+  const std::string padded = "X: " + std::string(6000 - line.size() - fields.size() - 5, 'x') + "\r\n" + fields;
+  for (const std::size_t piece : {1U, 7U, 100U, 256U, 257U, 1000U, 5999U, 6000U})
+    for (const bool prepared : {false, true})
+      for (const bool over : {false, true}) {
+        INFO("by " << piece);
+        counting_allocator memory;
+        {
+          side s{ws::role::server, opt, false, memory.hook()};
+          const std::string input = line + (over ? "Y" : "") + padded;
+          for (std::size_t at = 0; at < input.size(); at += piece)
+            prepared ? s.read_prepared(std::string_view{input}.substr(at, piece)) : s.read(std::string_view{input}.substr(at, piece));
+          CHECK(s.session.is_open() == !over);
+          CHECK(s.session.why() == (over ? ws::error::head_too_large : ws::error::none));
+          CHECK(memory.largest <= 16 * 1024);  // of `prepare`
+        }
+        CHECK(memory.idle());
+      }
+}
+
+TEST_CASE("a session that failed before the first byte asks for no memory that it cannot do without", "[session][K14]") {
+  counting_allocator memory;
+  side s{ws::role::server, defaults(), false, memory.hook()};
+  CHECK(s.session.fail(ws::error::refused_by_caller));
+  memory.fail_at = memory.calls;
+  memory.fail_after = true;
+  s.read("GET / HTTP/1.1\r\n");
+  CHECK(s.events() == "");
+  CHECK(s.session.why() == ws::error::refused_by_caller);
+}
+
+TEST_CASE("C10 a request and an answer of any size", "[session][C10][H35]") {
+  side client{ws::role::client, defaults(), false};
+  const std::string target = "/" + sim::letters(5000);
+  CHECK(client.session.connect({.host = "h", .target = target}) == ws::error::none);
+  CHECK(client.take().starts_with("GET " + target + " HTTP/1.1\r\n"));
+  side server{ws::role::server, defaults(), false};
+  server.accepts = false;
+  server.read(request);
+  const std::string body = sim::letters(5000);
+  CHECK(server.session.respond({.status = 404, .body = body}) == ws::error::none);
+  CHECK(server.take().ends_with("\r\n\r\n" + body));
+}
+
 TEST_CASE("a high-water mark of 0 lets pongs out", "[session]") {
   ws::options opt;
   opt.high_water = opt.low_water = 0;
@@ -1044,6 +1093,7 @@ TEST_CASE("round_trip_time is from the ping to its pong", "[session]") {
     std::string_view rest = bytes;
     wire::sent_frame ping;
     REQUIRE(wire::take_frame(rest, ping) == "");
+    CHECK(ping.payload == "\0\0\0\1"sv);  // a number of its own, as others count
     CHECK(!s.session.tick(1'030'000));
     s.read(frame(other(self), 0x8A, "unasked"));
     CHECK(s.session.round_trip_time() == 0);

@@ -14,6 +14,7 @@
 #include "support/counting_allocator.hpp"
 #include "support/link.hpp"
 #include "support/wire.hpp"
+#include "wscodec/prepared_message.hpp"
 
 namespace ws = wscodec;
 using sim::side;
@@ -298,6 +299,7 @@ TEST_CASE("a refused send_borrowed gives no token and sends nothing", "[session]
   for (const ws::role self : both_roles) {
     side s{self, defaults()};
     CHECK(s.session.send_borrowed(ws::opcode::text, "\xFF", token(1)) == ws::error::send_text_not_utf8);
+    CHECK(s.session.send_borrowed(ws::opcode::text, "\xE2\x82", token(1)) == ws::error::send_text_not_utf8);
     CHECK(s.session.send_borrowed(ws::opcode::ping, "x", token(1)) == ws::error::opcode_not_sendable);
     CHECK(s.session.send_borrowed(ws::opcode::continuation, "x", token(1)) == ws::error::send_out_of_order);
     CHECK(s.session.buffered_amount() == 0);
@@ -499,6 +501,44 @@ TEST_CASE("take_output without memory for a copy hands out nothing, and the payl
   CHECK(memory.idle());
 }
 
+TEST_CASE("take_output gives all that is before a borrowed payload, at once", "[session][output]") {
+  for (const std::size_t before : {1U, 5000U})  // less and more than what comes behind
+    for (const bool spare : {false, true}) {
+      side s{ws::role::server, defaults()};
+      CHECK(s.session.send(ws::opcode::binary, sim::pattern(before)) == ws::error::none);
+      CHECK(s.session.send_borrowed(ws::opcode::text, first_lent, token(1)) == ws::error::none);
+      CHECK(s.session.send(ws::opcode::binary, sim::pattern(1000)) == ws::error::none);
+      const std::string front = frame(ws::role::server, 0x82, sim::pattern(before)) + frame(ws::role::server, 0x81, first_lent).substr(0, 4);
+      ws::output_buffer got;
+      if (spare) {
+        side other{ws::role::server, defaults()};
+        CHECK(other.session.send(ws::opcode::text, "x") == ws::error::none);
+        got = other.session.take_output();
+      }
+      got = s.session.take_output(got);
+      CHECK((std::string(got.data, got.size) == front));
+      CHECK(s.session.output().data() == first_lent.data());
+      s.session.consume(got.size + first_lent.size());
+      CHECK(returned(s.session) == "1 ");
+      got = s.session.take_output(got);
+      CHECK((std::string(got.data, got.size) == frame(ws::role::server, 0x82, sim::pattern(1000))));
+      s.session.free_buffer(got);
+    }
+}
+
+TEST_CASE("a server lends a large prepared message and copies a small one", "[session][output]") {
+  const ws::prepared_message small{ws::opcode::binary, sim::pattern(100)}, large{ws::opcode::binary, sim::pattern(10'000)};
+  side s{ws::role::server, defaults()};
+  CHECK(s.session.send(large) == ws::error::none);
+  CHECK(s.session.send(small) == ws::error::none);
+  ws::slice slices[4];
+  REQUIRE(s.session.output(slices) == 2);
+  CHECK(slices[0].size == 10'004);
+  CHECK(slices[0].data + 4 == large.payload().data());
+  CHECK(slices[1].size == 102);
+  CHECK(slices[1].data + 2 != small.payload().data());
+}
+
 TEST_CASE("what a client borrowed goes with the buffer that is taken: its token is free, nothing is in the way", "[session][output]") {
   side s{ws::role::client, defaults()};
   CHECK(s.session.send_borrowed(ws::opcode::text, "one", token(1)) == ws::error::none);
@@ -622,12 +662,26 @@ TEST_CASE("a slow reader: memory stays in proportion to what waits", "[session][
   counting_allocator memory;
   side s{ws::role::server, defaults(), true, memory.hook()};
   const std::string message = sim::pattern(1000);
+  CHECK(s.session.ping("never quite empty") == ws::error::none);
   for (int i = 0; i < 5000; ++i) {
     CHECK(s.session.send(ws::opcode::binary, message) == ws::error::none);
     s.session.consume(i % 2 == 0 ? 1003 : 1005);  // 4 bytes of head: it is drained as fast as it grows
     if (s.session.buffered_amount() > 3000) FAIL("the output grows");
   }
   CHECK(memory.bytes < 16 * 1024);
+  CHECK(memory.calls < 10);
+}
+
+TEST_CASE("buffers grow by doubling: a megabyte in small parts asks for memory a few times", "[session][output]") {
+  for (const ws::role self : both_roles) {
+    counting_allocator memory;
+    side s{self, defaults(), true, memory.hook()};
+    for (int i = 0; i < 10'000; ++i) CHECK(s.session.send(ws::opcode::binary, sim::pattern(100)) == ws::error::none);
+    CHECK(memory.calls <= 16);
+    memory.calls = 0;
+    for (int i = 0; i < 10'000; ++i) s.read(frame(other(self), i == 0 ? 0x02 : 0x00, sim::pattern(100)));
+    CHECK(memory.calls <= 18);
+  }
 }
 
 TEST_CASE("F21 each frame of a client has another key, a server masks nothing", "[session][output][F21]") {

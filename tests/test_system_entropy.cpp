@@ -9,7 +9,60 @@
 #include "catch.hpp"
 #include "guarded.hpp"
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <vector>
+#endif
+
 namespace ws = wscodec;
+
+#if defined(__linux__)
+
+namespace {
+
+/// What the system was asked for, and by how much what it gives falls short.
+struct {
+  std::vector<std::size_t> sizes;
+  unsigned flags = 0;
+  ssize_t missing = 0;
+} asked;
+
+}  // namespace
+
+// Stands before the C library's.
+extern "C" ssize_t getrandom(void* to, std::size_t n, unsigned flags) {
+  asked.sizes.push_back(n);
+  asked.flags |= flags;
+  return syscall(SYS_getrandom, to, n, flags) - asked.missing;
+}
+
+TEST_CASE("F21 the system is asked for 256 bytes at a time, which no signal cuts short", "[system_entropy][F21]") {
+  std::string memory(513, '\0');
+  const auto parts = [&](std::size_t n) {
+    asked = {};
+    CHECK(ws::system_entropy(nullptr, memory.data(), n));
+    CHECK(asked.flags == 0);  // waits for the generator, which is not ready while a machine starts
+    return asked.sizes;
+  };
+  CHECK(parts(0).empty());
+  CHECK(parts(255) == std::vector<std::size_t>{255});
+  CHECK(parts(256) == std::vector<std::size_t>{256});
+  CHECK(parts(257) == std::vector<std::size_t>{256, 1});
+  CHECK(parts(513) == std::vector<std::size_t>{256, 256, 1});
+}
+
+TEST_CASE("F21 less than was asked for is a failure", "[system_entropy][F21]") {
+  std::string memory(16, '\0');
+  for (const ssize_t missing : {1, 16, 17}) {  // 17: -1, as on an error
+    asked = {};
+    asked.missing = missing;
+    CHECK_FALSE(ws::system_entropy(nullptr, memory.data(), memory.size()));
+  }
+  asked = {};
+}
+
+#endif
 
 TEST_CASE("F21 the system's source fills exactly what it is asked for", "[system_entropy][F21]") {
   // The system gives at most 256 bytes at a time: the sizes around that are where a part could be left out.

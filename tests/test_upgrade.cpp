@@ -10,6 +10,7 @@
 
 #include "catch.hpp"
 #include "support/handshake.hpp"
+#include "wscodec/permessage_deflate.hpp"
 
 namespace ws = wscodec;
 using namespace handshake;
@@ -97,6 +98,47 @@ TEST_CASE("H13 the subprotocol must have been offered", "[upgrade][H11][H13]") {
   CHECK(ws::upgrade(request(), {}, "a", answer) == ws::error::subprotocol_not_offered);
   CHECK(ws::upgrade(list, {}, "", answer) == ws::error::none);
   CHECK(fields_of(answer) == good_answer);
+}
+
+TEST_CASE("H13 of very many subprotocols each is offered once, wherever the same two stand", "[upgrade][H13]") {
+  const ws::options options{.head = {.max_fields = 1000}};
+  constexpr unsigned all = 300;
+  const auto offers = [&](unsigned same, unsigned as) {
+    std::string list;
+    for (unsigned i = 0; i < all; ++i) list += "p" + std::to_string(i == same ? as : i) + ",";
+    ws::upgraded answer;
+    return ws::upgrade(request({{"Sec-WebSocket-Protocol", list}}), options, "", answer);
+  };
+  CHECK(offers(0, 0) == ws::error::none);
+  constexpr unsigned places[] = {0, 1, 126, 127, 128, 129, 130, 250, 298, 299};
+  for (const unsigned a : places)
+    for (const unsigned b : places)
+      if (a != b) CHECK(offers(a, b) == ws::error::subprotocol_doubled);
+}
+
+TEST_CASE("D18 the longest answer of permessage-deflate", "[upgrade][D18]") {
+  const ws::deflate_options deflate;
+  const ws::extension_hook hook = ws::permessage_deflate(deflate);
+  const ws::options options{.extension = &hook};
+  constexpr std::string_view longest =
+      "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10; client_max_window_bits=10";
+  ws::upgraded answer;
+  CHECK(ws::upgrade(request({{"Sec-WebSocket-Extensions", longest}}), options, "", answer) == ws::error::none);
+  CHECK(fields_of(answer) == good_answer_and("Sec-WebSocket-Extensions", longest));
+}
+
+TEST_CASE("H35 the words of each status", "[upgrade][H35]") {
+  constexpr std::pair<unsigned, std::string_view> words[] = {
+      {200, "OK"}, {204, "No Content"}, {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"}, {304, "Not Modified"},
+      {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"},
+      {404, "Not Found"}, {405, "Method Not Allowed"}, {408, "Request Timeout"}, {414, "URI Too Long"}, {426, "Upgrade Required"},
+      {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
+      {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"}};
+  for (unsigned status = 0; status <= 1000; ++status) {
+    const auto known = std::find_if(std::begin(words), std::end(words), [&](const auto& w) { return w.first == status; });
+    CHECK(ws::detail::reason_phrase(status) == (known != std::end(words) ? known->second : ""));
+  }
+  CHECK(ws::response{}.status == 200);
 }
 
 TEST_CASE("H16 an extension is negotiated", "[upgrade][H15][H16][H17]") {

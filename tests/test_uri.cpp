@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "catch.hpp"
+#include "guarded.hpp"
 
 namespace ws = wscodec;
 using namespace std::string_view_literals;
@@ -59,6 +60,7 @@ static_assert(parts_are("ws://example.com/chat", false, "example.com", 80, "/cha
 static_assert(parts_are("wss://example.com:8443/a/b?c=d&e", true, "example.com", 8443, "/a/b?c=d&e"));
 static_assert(parts_are("ws://h", false, "h", 80, "/"));
 static_assert(ws::is_valid_authority("server.example.com"));
+static_assert(ws::uri{}.port == 80 && !ws::uri{}.secure && !ws::uri{}.ipv6 && ws::uri{}.target == "/");
 
 TEST_CASE("C11 the schemes, in any letter case", "[uri][C11]") {
   CHECK(parts_are("ws://h/", false, "h", 80, "/"));
@@ -66,7 +68,7 @@ TEST_CASE("C11 the schemes, in any letter case", "[uri][C11]") {
   CHECK(parts_are("http://h/", false, "h", 80, "/"));
   CHECK(parts_are("HttpS://h/", true, "h", 443, "/"));
   for (const std::string_view text : {""sv, "h"sv, "//h/"sv, "ftp://h/"sv, "wsx://h/"sv, "w://h/"sv, "ws"sv,
-                                      " ws://h/"sv, "httpss://h/"sv, "\x17\x13://h/"sv, "ws+unix://h/"sv, "://h/"sv})
+                                      " ws://h/"sv, "xs://h/"sv, "xttps://h/"sv, "ws://h/"sv.substr(0, 2), "httpss://h/"sv, "\x17\x13://h/"sv, "ws+unix://h/"sv, "://h/"sv})
     CHECK(fault(text) == ws::error::uri_scheme);
 }
 
@@ -121,6 +123,38 @@ TEST_CASE("C11 the host", "[uri][C11]") {
     CHECK(fault(text) == ws::error::uri_host);
 }
 
+TEST_CASE("C11 which bytes a host is made of", "[uri][C11]") {
+  // RFC 3986 2.2, 2.3: unreserved and sub-delims.
+  constexpr std::string_view good =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=";
+  for (int c = 0; c < 256; ++c) {
+    INFO(c);
+    CHECK(ws::is_valid_authority(std::string(1, static_cast<char>(c))) == (good.find(static_cast<char>(c)) != std::string_view::npos));
+  }
+  for (const std::string_view text : {"%00"sv, "%41"sv, "a%20"sv, "%0a%A0"sv, "%fF:80"sv}) CHECK(ws::is_valid_authority(text));
+  // A view that ends within a percent-encoding, whatever comes behind it.
+  for (const std::string_view text : {"h%41"sv.substr(0, 3), "h%41"sv.substr(0, 2), "h%g1"sv, "h%1g"sv, "h%20<"sv, "%<"sv, "%%41"sv, "%1%41"sv})
+    CHECK_FALSE(ws::is_valid_authority(text));
+}
+
+TEST_CASE("C11 nothing is read beyond the end", "[uri][C11]") {
+  guarded memory;
+  const auto exact = [&](std::string_view text) { return std::string_view{memory.last(text.size()), text.copy(memory.last(text.size()), text.size())}; };
+  for (const std::string_view whole : {"wss://u%41:p@h%41:80/x?y"sv, "https://[1:2:3:4:5:6:100.2.3.4]:80"sv, "ws://[::ffff]"sv, "ws://100.2.3.4"sv})
+    for (std::size_t n = 0; n <= whole.size(); ++n) {
+      (void)ws::parse_uri(exact(whole.substr(0, n)));
+      (void)ws::is_valid_authority(exact(whole.substr(0, n)));
+      (void)ws::detail::is_ipv6(exact(whole.substr(whole.size() - n)));
+      (void)ws::detail::is_ipv4(exact(whole.substr(whole.size() - n)));
+    }
+  for (const std::string_view text : {":"sv, "::"sv, "1"sv, "::1.2.3"sv, "::1.2.3.4"sv}) CHECK(ws::detail::is_ipv6(exact(text)) == (text == "::" || text == "::1.2.3.4"));
+  char credentials[64];
+  for (const std::string_view text : {"u"sv, "u:"sv, "u:p"sv, "%41"sv}) {
+    ws::output out{credentials};
+    CHECK(ws::write_basic_credentials(out, exact(text)));
+  }
+}
+
 TEST_CASE("C11 the port", "[uri][C11]") {
   CHECK(parts_are("ws://h:0/", false, "h", 0, "/"));
   CHECK(parts_are("ws://h:65535/", false, "h", 65535, "/"));
@@ -151,6 +185,8 @@ TEST_CASE("C11 IPv6 addresses stand in brackets", "[uri][C11]") {
                                      "1::2::3"sv,
                                      "::12345"sv,
                                      ":1::"sv,
+                                     ":12"sv,
+                                     ":1:2:3:4:5:6:7:8"sv,
                                      "1::2:"sv,
                                      "1:2:3:4:5:6:7:"sv,
                                      "1:2:3:4::5:6:7:8"sv,
@@ -186,6 +222,8 @@ TEST_CASE("C10 the Host field leaves the default port out and has IPv6 in bracke
   CHECK(host_of("ws://example.com:8080/") == "example.com:8080");
   CHECK(host_of("ws://example.com:65535/") == "example.com:65535");
   CHECK(host_of("ws://example.com:0/") == "example.com:0");
+  for (const std::string port : {"1", "9", "10", "99", "100", "999", "1000", "9999", "10000", "12345"})
+    CHECK(host_of("ws://h:" + port) == "h:" + port);
   CHECK(host_of("ws://[::1]/") == "[::1]");
   CHECK(host_of("ws://[::1]:9/") == "[::1]:9");
   CHECK(host_of("ws://user:secret@h/") == "h");
@@ -205,7 +243,7 @@ TEST_CASE("C11 userinfo becomes Basic credentials", "[uri][C11]") {
   CHECK(ws::parse_uri("ws://h/@").value.userinfo.empty());
   // Control characters and, in the name, a colon cannot be said in Basic credentials.
   for (const std::string_view text :
-       {"ws://a%3Ab:c@h/"sv, "ws://a%3ab@h/"sv, "ws://a%00@h/"sv, "ws://a:%0d%0A@h/"sv, "ws://a:%7F@h/"sv,
+       {"ws://%00@h/"sv, "ws://a%1F@h/"sv, "ws://a:%1f@h/"sv, "ws://a%3Ab:c@h/"sv, "ws://a%3ab@h/"sv, "ws://a%00@h/"sv, "ws://a:%0d%0A@h/"sv, "ws://a:%7F@h/"sv,
         "ws://a%@h/"sv, "ws://a%1@h/"sv, "ws://a b@h/"sv, "ws://\xc3\xa9@h/"sv, "ws://a\r\n@h/"sv, "ws://[a]@h/"sv})
     CHECK(fault(text) == ws::error::uri_userinfo);
   CHECK(credentials_of("ws://a:b%3Ac@h/") == "Basic YTpiOmM=");

@@ -136,9 +136,11 @@ TEST_CASE("W01 what connect refuses leaves the object as it was", "[websocket][W
 }
 
 TEST_CASE("W01 a subprotocol may be offered once, and must be a token", "[websocket][W01]") {
-  const std::string_view twice[] = {"a", "b", "a"}, no_token[] = {"a", "b c"};
+  const std::string_view twice[] = {"a", "b", "a"}, later[] = {"a", "b", "c", "c"}, no_token[] = {"a", "b c"};
   ws::options opt;
   opt.subprotocols = twice;
+  CHECK(page{opt}.socket->connect("ws://h/") == error::subprotocol_doubled);
+  opt.subprotocols = later;
   CHECK(page{opt}.socket->connect("ws://h/") == error::subprotocol_doubled);
   opt.subprotocols = no_token;
   CHECK(page{opt}.socket->connect("ws://h/") == error::subprotocol_not_offered);
@@ -147,6 +149,8 @@ TEST_CASE("W01 a subprotocol may be offered once, and must be a token", "[websoc
 TEST_CASE("W01 url() is the URL as it was understood, and so is the request", "[websocket][W01]") {
   const std::tuple<std::string_view, std::string_view, std::string_view, std::string_view, unsigned> rows[] = {
       {"ws://Example.ORG", "ws://example.org/", "example.org", "/", 80},
+      {"ws://AZaz09.@Z/AZ", "ws://z/AZ", "z", "/AZ", 80},
+      {"ws://A@aZzA.Z/", "ws://azza.z/", "azza.z", "/", 80},
       {"http://h:80/A?b", "ws://h/A?b", "h", "/A?b", 80},
       {"WSS://h:8443?q=1", "wss://h:8443/?q=1", "h:8443", "/?q=1", 8443},
       {"https://[::1]/", "wss://[::1]/", "[::1]", "/", 443},
@@ -380,6 +384,23 @@ TEST_CASE("W06 close does nothing when closing or closed", "[websocket][W06]") {
   CHECK(p.state() == 3);
 }
 
+TEST_CASE("W06 close where a deadline has just passed changes nothing more", "[websocket][W06][W08]") {
+  ws::options opt;
+  opt.idle_timeout = 1000;
+  page p{opt};
+  p.open();
+  p.tick();
+  p.at_message = [&](std::string_view) {
+    p.socket->tick(p.now + 10'000);
+    p.socket->tick(p.now + 20'000);
+    CHECK(p.socket->close(static_cast<ws::close_code>(3000)) == error::none);
+    CHECK(p.state() == 2);
+  };
+  p.read(frame(0x81, "x"));
+  CHECK(p.events() == "text \"x\" @1\n" + failed);
+  CHECK(p.why == "idle_timeout");
+}
+
 TEST_CASE("W06 close while connecting fails the handshake; its events come at the next turn", "[websocket][W06][W08]") {
   for (const int asked : {0, 1, 2}) {
     INFO(asked);
@@ -602,6 +623,21 @@ TEST_CASE("W12 without memory for the extensions the handshake fails", "[websock
   CHECK(memory.idle());
 }
 #endif
+
+TEST_CASE("W10 a callback holds three pointers, and an empty one does nothing", "[websocket][W10]") {
+  static_assert(sizeof(ws::callback<>) == 4 * sizeof(void*));
+  int a = 0, b = 0, c = 0;
+  ws::callback<int> three = [&a, &b, &c](int n) {
+    a = n;
+    b = 2 * n;
+    c = 3 * n;
+  };
+  three(7);
+  CHECK((a == 7 && b == 14 && c == 21));
+  three = nullptr;
+  three(1);
+  CHECK(a == 7);
+}
 
 TEST_CASE("W10 callbacks send and close", "[websocket][W10]") {
   page p;

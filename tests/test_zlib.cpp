@@ -1,6 +1,7 @@
 // The engine over zlib and messages through it (RFC 7692 7.2): rules D01-D05, D07, D10, D12, D13, D17.
 #include "wscodec/zlib.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -444,6 +445,12 @@ TEST_CASE("D10 what zlib cannot do is declined", "[deflate][D10]") {
   CHECK_FALSE(ws::zlib_engine.compresses({.memory_level = 10}));
   CHECK_FALSE(ws::zlib_engine.inflates({.window_bits = 7}));
   CHECK_FALSE(ws::zlib_engine.inflates({.window_bits = 16}));
+  for (std::uint8_t bits = 8; bits <= 15; ++bits) {
+    CHECK(ws::zlib_engine.inflates({.window_bits = bits}));
+    for (const std::int8_t level : std::initializer_list<std::int8_t>{0, 1, 9})
+      for (const std::uint8_t memory_level : std::initializer_list<std::uint8_t>{1, 9})
+        CHECK(ws::zlib_engine.compresses({.window_bits = bits, .level = level, .memory_level = memory_level}));
+  }
 }
 
 TEST_CASE("D10 the self-test would see a zlib whose output reaches back too far, is cut, or says something else", "[deflate][D10]") {
@@ -479,6 +486,17 @@ TEST_CASE("zlib is given at most 1 GiB at a time, and what it refuses is an erro
 }
 
 // ---- memory
+
+TEST_CASE("D17 a reader that was fed nothing gives nothing, from no memory", "[deflate][D17]") {
+  counting_memory memory;
+  ws::inflating_reader reader{plain, ws::deflate_agreement{}.number(), true, 100, &memory.hook};
+  char room[16];
+  for (int i = 0; i < 3; ++i) {
+    const ws::inflated_piece none = reader.next(room);
+    CHECK((!none && !none.first && !none.last && none.why == ws::error::none && none.payload.empty()));
+  }
+  CHECK(memory.calls == 0);
+}
 
 TEST_CASE("D17 nothing is allocated before the first compressed message, and release gives it back", "[deflate][D17]") {
   counting_memory memory;
@@ -540,6 +558,61 @@ TEST_CASE("D17 a window of 32,768 bytes survives being given back", "[deflate][D
     const auto back = static_cast<unsigned>(n < 32768 ? n : 32768);
     got.message(deflate_bits{}.begin(false, 1).copy_3(back).end_block().message());
     CHECK(got.last == (n == 1 ? std::string(3, block[0]) : block.substr(n - back, 3)));
+  }
+}
+
+namespace {
+
+/// An engine whose compressors and inflaters are places in an array, and what was done to them.
+struct counted {
+  static inline char places[64];
+  static inline int opened, reset, closed;
+
+  static void* open(const ws::allocator*, const ws::deflate_parameters&) { return &places[opened++]; }
+  static void forget(void*) { ++reset; }
+  static void close(void*) { ++closed; }
+};
+constexpr ws::deflate_engine counting_engine{.open_compressor = counted::open,
+                                             .reset_compressor = counted::forget,
+                                             .close_compressor = counted::close,
+                                             .open_inflater = counted::open,
+                                             .reset_inflater = counted::forget,
+                                             .close_inflater = counted::close};
+
+}  // namespace
+
+TEST_CASE("D17 a pool keeps four idle ones of each kind and gives out what fits, reset", "[deflate][D17]") {
+  const ws::deflate_parameters p{.window_bits = 12, .takeover = false, .level = 5, .memory_level = 7};
+  for (const bool compressors : {true, false}) {
+    counted::opened = counted::reset = counted::closed = 0;
+    {
+      ws::deflate_pool pool{counting_engine};
+      const auto borrow = [&](const ws::deflate_parameters& q) { return compressors ? pool.borrow_compressor(q) : pool.borrow_inflater(q); };
+      const auto give_back = [&](void* codec) { compressors ? pool.give_back_compressor(codec, p) : pool.give_back_inflater(codec, p); };
+      std::vector<void*> all;
+      for (int i = 0; i < 5; ++i) all.push_back(borrow(p));
+      CHECK((counted::opened == 5 && counted::reset == 0));
+      for (void* codec : all) give_back(codec);
+      CHECK(counted::closed == 1);  // the fifth
+      for (ws::deflate_parameters other : {ws::deflate_parameters{11, false, 5, 7}, {12, false, 4, 7}, {12, false, 5, 8}}) {
+        const int before = counted::opened;
+        CHECK(borrow(other) == &counted::places[before]);
+      }
+      std::vector<void*> again;
+      for (int i = 0; i < 4; ++i) again.push_back(borrow(p));
+      CHECK((counted::opened == 8 && counted::reset == 4));
+      std::sort(again.begin(), again.end());
+      CHECK(again == std::vector<void*>(all.begin(), all.begin() + 4));
+      CHECK(borrow(p) == &counted::places[8]);
+      give_back(again[0]);
+      give_back(again[1]);
+      pool.release();
+      CHECK(counted::closed == 3);
+      pool.release();
+      CHECK(counted::closed == 3);
+      give_back(again[2]);
+    }
+    CHECK(counted::closed == 4);
   }
 }
 

@@ -59,8 +59,9 @@ WSCODEC_DETAIL_BEGIN
 /// The fields of a handshake that carry rules, gathered in one pass.
 struct handshake_fields {
   std::string_view host, origin, key, version, accept, subprotocol;
-  unsigned hosts = 0, origins = 0, keys = 0, versions = 0, accepts = 0, subprotocols = 0, extensions = 0;
+  unsigned hosts = 0, origins = 0, keys = 0, versions = 0, accepts = 0, subprotocols = 0;
   unsigned upgrade_tokens = 0;
+  bool has_extensions = false;
   bool has_body = false;
   bool upgrade_has_websocket = false;
   bool connection_has_upgrade = false;
@@ -118,7 +119,7 @@ constexpr handshake_fields gather(field_cursor fields) noexcept {
         if (same_name(f.name, "sec-websocket-protocol")) keep(g.subprotocol, g.subprotocols, f.value);
         break;
       case 24:
-        if (same_name(f.name, "sec-websocket-extensions")) ++g.extensions;
+        if (same_name(f.name, "sec-websocket-extensions")) g.has_extensions = true;
         break;
       default:
         break;
@@ -243,7 +244,7 @@ constexpr checked_request check_request(const request_line* line, field_cursor f
   if (g.keys == 0) return fail(error::key_missing);
   if (g.keys > 1) return fail(error::key_doubled);
   if (!is_base64_of_16(g.key)) return fail(error::key_invalid);
-  if (g.extensions != 0)
+  if (g.has_extensions)
     if (const error why = negotiate_extension(fields, opt.extension, result.agreement); why != error::none)
       return fail(why);
   if (g.subprotocols != 0)
@@ -399,7 +400,7 @@ constexpr error write_rejection(output& out, error why) noexcept {
 
 /// C10: a host and target that may be written into a request.
 constexpr bool request_is_writable(const client_request& request) noexcept {
-  if (!is_valid_authority(request.host) || request.target.empty() || request.target[0] != '/') return false;
+  if (!is_valid_authority(request.host) || !request.target.starts_with('/')) return false;
   for (const char c : request.target)
     if (c == ' ' || c == '\t' || c == '#' || is_control_byte(c) || byte_at(&c) >= 0x80) return false;
   for (const char c : request.origin)
@@ -459,7 +460,7 @@ constexpr checked_response check_response(std::string_view status_line, field_cu
   if (g.accepts == 0) return fail(error::accept_missing);
   if (g.accepts > 1) return fail(error::accept_doubled);
   if (g.accept != std::string_view{expected.data(), expected.size()}) return fail(error::accept_wrong);
-  if (g.extensions != 0) {
+  if (g.has_extensions) {
     extension_cursor list{fields};
     bool any = false;
     for (extension e; list.next(e);) {

@@ -157,10 +157,8 @@ constexpr bool split_absolute_target(std::string_view target, std::string_view& 
   if (!same_name(name, "ws") && !same_name(name, "http") && !same_name(name, "wss") && !same_name(name, "https"))
     return false;
   const std::string_view rest = part(target, scheme + 3);
-  std::size_t end = 0;
-  while (end < rest.size() && rest[end] != '/' && rest[end] != '?') ++end;
-  authority = part(rest, 0, end);
-  path = part(rest, end);
+  authority = part(rest, 0, rest.find_first_of("/?"));
+  path = part(rest, authority.size());
   return is_valid_authority(authority);
 }
 
@@ -185,7 +183,7 @@ constexpr request_line parse_request_line(std::string_view line) noexcept {
     if (c == ' ' || c == '\t' || c == '#' || byte_at(&c) >= 0x80) result.why = error::target_invalid;
   std::string_view authority;
   std::string_view path;
-  if (result.target.empty() || (result.target[0] != '/' && !split_absolute_target(result.target, authority, path)))
+  if (!result.target.starts_with('/') && !split_absolute_target(result.target, authority, path))
     result.why = error::target_invalid;
   return result;
 }
@@ -421,7 +419,7 @@ class request_view : public http_head {
     std::string_view authority;
     std::string_view rest;
     const std::string_view t = target();
-    return !t.empty() && t[0] != '/' && detail::split_absolute_target(t, authority, rest) ? authority : field("Host");
+    return !t.starts_with('/') && detail::split_absolute_target(t, authority, rest) ? authority : field("Host");
   }
   [[nodiscard]] constexpr std::string_view origin() const noexcept { return field("Origin"); }
   [[nodiscard]] constexpr list_cursor subprotocols() const noexcept { return list("Sec-WebSocket-Protocol"); }
@@ -431,7 +429,7 @@ class request_view : public http_head {
     std::string_view authority;
     std::string_view rest;
     const std::string_view t = target();
-    return !t.empty() && t[0] != '/' && detail::split_absolute_target(t, authority, rest) ? rest : t;
+    return !t.starts_with('/') && detail::split_absolute_target(t, authority, rest) ? rest : t;
   }
 };
 

@@ -223,7 +223,7 @@ constexpr bool deflate_offer_at(const deflate_options& opt, std::size_t i, defla
                               : deflate_offer{opt.server_no_context_takeover, opt.client_no_context_takeover,
                                               opt.server_max_window_bits, opt.client_max_window_bits};
   if (opt.engine == nullptr) return true;
-  deflate_parameters p{offer.server_max_window_bits, true, opt.level, opt.memory_level};
+  deflate_parameters p{.window_bits = offer.server_max_window_bits, .level = opt.level, .memory_level = opt.memory_level};
   (void)engine_can(opt.engine->inflates, p, offer.server_no_context_takeover);
   // D10: a server may ask for any window, so all must be possible where one may be asked for.
   p.window_bits = 8;

@@ -100,7 +100,7 @@ constexpr int number_at(std::string_view text, std::size_t at, std::size_t digit
   return value;
 }
 
-/// RFC 9110 5.6.7, the preferred form: `Sun, 06 Nov 1994 08:49:37 GMT`, as seconds since 1970; -1 if it is not that.
+/// RFC 9110 5.6.7, the preferred form: `Sun, 06 Nov 1994 08:49:37 GMT`, as seconds since 1970; negative if it is not that.
 constexpr std::int64_t parse_http_date(std::string_view text) noexcept {
   if (text.size() != 29 || part(text, 3, 2) != ", " || text[7] != ' ' || text[11] != ' ' || text[16] != ' ' ||
       text[19] != ':' || text[22] != ':' || part(text, 25) != " GMT")
@@ -109,7 +109,7 @@ constexpr std::int64_t parse_http_date(std::string_view text) noexcept {
   const std::size_t month = months.find(part(text, 8, 3));
   const int day = number_at(text, 5, 2), year = number_at(text, 12, 4);
   const int hour = number_at(text, 17, 2), minute = number_at(text, 20, 2), second = number_at(text, 23, 2);
-  if (month == std::string_view::npos || month % 3 != 0 || day < 1 || day > 31 || year < 1970 || hour < 0 || hour > 23 ||
+  if (month == std::string_view::npos || month % 3 != 0 || day < 1 || day > 31 || hour < 0 || hour > 23 ||
       minute < 0 || minute > 59 || second < 0 || second > 60)
     return -1;
   return days_from_1970(year, static_cast<unsigned>(month / 3 + 1), static_cast<unsigned>(day)) * 86400 + hour * 3600 + minute * 60 + second;
@@ -146,14 +146,14 @@ WSCODEC_FUNCTIONS_BEGIN
 [[nodiscard]] constexpr std::uint64_t parse_retry_after(std::string_view value, std::uint64_t seconds_since_1970 = 0) noexcept {
   constexpr std::uint64_t most = never / 1'000'000;
   std::uint64_t seconds = 0;
-  if (!value.empty() && value[0] >= '0' && value[0] <= '9') {
+  if (const std::int64_t at = detail::parse_http_date(value); at > 0) {
+    const auto then = static_cast<std::uint64_t>(at);
+    seconds = seconds_since_1970 != 0 && then > seconds_since_1970 ? then - seconds_since_1970 : 0;
+  } else {
     for (const char c : value) {
       if (c < '0' || c > '9') return 0;
-      seconds = seconds > most / 10 - 1 ? most : 10 * seconds + static_cast<std::uint64_t>(c - '0');
+      if (seconds < most) seconds = 10 * seconds + static_cast<std::uint64_t>(c - '0');
     }
-  } else if (const std::int64_t at = detail::parse_http_date(value); at > 0 && seconds_since_1970 != 0) {
-    const auto then = static_cast<std::uint64_t>(at);
-    seconds = then > seconds_since_1970 ? then - seconds_since_1970 : 0;
   }
   return (seconds < most ? seconds : most) * 1'000'000;
 }

@@ -47,17 +47,16 @@ constexpr int hex_value(char c) noexcept {
 
 /// RFC 3986 2.2, 2.3: unreserved / sub-delims.
 constexpr bool is_plain_uri_char(char c) noexcept {
-  return is_letter(c) || is_digit(c) ||
-         (c != '\0' && std::string_view{"-._~!$&'()*+,;="}.find(c) != std::string_view::npos);
+  return is_letter(c) || is_digit(c) || std::string_view{"-._~!$&'()*+,;="}.find(c) != std::string_view::npos;
 }
 
-/// RFC 3986 3.2.1, 3.2.2: *( unreserved / pct-encoded / sub-delims ), and colons if they are allowed.
-constexpr bool is_encoded_text(std::string_view text, bool colons) noexcept {
+/// RFC 3986 3.2.1, 3.2.2: *( unreserved / pct-encoded / sub-delims / ":" ); a host holds no colon, it ends there.
+constexpr bool is_encoded_text(std::string_view text) noexcept {
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '%') {
       if (text.size() - i < 3 || hex_value(text[i + 1]) < 0 || hex_value(text[i + 2]) < 0) return false;
       i += 2;
-    } else if (!is_plain_uri_char(text[i]) && !(colons && text[i] == ':')) {
+    } else if (!is_plain_uri_char(text[i]) && text[i] != ':') {
       return false;
     }
   }
@@ -120,18 +119,17 @@ struct authority {
 /// RFC 3986 3.2: host [ ":" port ]. Stricter: the host may not be empty; of the bracketed forms IPv6 alone is known.
 constexpr authority parse_authority(std::string_view text) noexcept {
   authority result;
-  std::size_t end = 0;
-  if (!text.empty() && text[0] == '[') {
-    end = text.find(']');
+  std::size_t end = text.find(text.starts_with('[') ? ']' : ':');
+  if (text.starts_with('[')) {
     if (end == std::string_view::npos || !is_ipv6(part(text, 1, end - 1))) return {.why = error::uri_host};
     result.ipv6 = true;
     result.host = part(text, 1, end - 1);
     ++end;
     if (end != text.size() && text[end] != ':') return {.why = error::uri_host};
   } else {
-    end = text.find(':') == std::string_view::npos ? text.size() : text.find(':');
+    if (end == std::string_view::npos) end = text.size();
     result.host = part(text, 0, end);
-    if (result.host.empty() || !is_encoded_text(result.host, false)) return {.why = error::uri_host};
+    if (result.host.empty() || !is_encoded_text(result.host)) return {.why = error::uri_host};
   }
   // RFC 3986 3.2.3: the colon may stand without digits.
   std::uint32_t port = 0;
@@ -156,7 +154,7 @@ constexpr bool take_scheme(std::string_view& text, std::string_view scheme) noex
 
 /// RFC 7617 2: neither user-id nor password may hold control characters, the user-id no colon; encoded ones count.
 constexpr bool is_userinfo(std::string_view text) noexcept {
-  if (!is_encoded_text(text, true)) return false;
+  if (!is_encoded_text(text)) return false;
   bool in_name = true;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == ':') in_name = false;
@@ -188,10 +186,8 @@ WSCODEC_FUNCTIONS_BEGIN
   text.remove_prefix(2);
 
   // RFC 3986 3.2: the authority ends at the next slash, question mark or number sign.
-  std::size_t end = 0;
-  while (end < text.size() && text[end] != '/' && text[end] != '?' && text[end] != '#') ++end;
-  std::string_view at_host = detail::part(text, 0, end);
-  text.remove_prefix(end);
+  std::string_view at_host = detail::part(text, 0, text.find_first_of("/?#"));
+  text.remove_prefix(at_host.size());
   if (const std::size_t at = at_host.find('@'); at != std::string_view::npos) {
     parts.userinfo = detail::part(at_host, 0, at);
     at_host.remove_prefix(at + 1);

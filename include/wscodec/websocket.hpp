@@ -234,6 +234,7 @@ inline void receive(websocket_state& w, std::span<char> bytes) noexcept {
 inline void free_url(websocket_state& w) noexcept {
   release(w.memory, w.url, w.url_room);
   w.url = nullptr;
+  w.url_size = 0;
 }
 
 inline error websocket_connect(websocket_state& w, std::string_view url, std::string_view origin,
@@ -288,7 +289,7 @@ inline error websocket_close(websocket_state& w, close_code code, std::string_vi
   error why = error::none;
   if (w.state == ready_state::connecting) (void)w.link.fail(error::refused_by_caller);
   else if (w.state == ready_state::open) why = w.link.close(code, reason);
-  if (why == error::already_closing) why = error::none;
+  if (why == error::already_closing) why = error::none;  // it has failed, which the next turn tells
   if (why == error::none && w.state != ready_state::closed) w.state = ready_state::closing;
   return why;
 }
@@ -334,7 +335,7 @@ class websocket : detail::websocket_state {
     return detail::websocket_close(*this, code, reason);
   }
   /// The URL as it was understood; empty before `connect`. Gone with the object, like the next two.
-  [[nodiscard]] WSCODEC_INLINE std::string_view url() const noexcept { return {websocket_state::url, websocket_state::url != nullptr ? url_size : 0}; }
+  [[nodiscard]] WSCODEC_INLINE std::string_view url() const noexcept { return {websocket_state::url, url_size}; }
   [[nodiscard]] WSCODEC_INLINE std::string_view protocol() const noexcept { return link.subprotocol(); }
   [[nodiscard]] WSCODEC_INLINE std::string_view extensions() const noexcept { return {websocket_state::extensions, extensions_size}; }
   [[nodiscard]] WSCODEC_INLINE wscodec::ready_state ready_state() const noexcept { return state; }

@@ -54,6 +54,8 @@ struct side {
   side& operator=(const side&) = delete;
 
   void happened(const ws::event& ev) {
+    if (!ev && !ev.payload.empty()) log.add("BAD: bytes without an event");
+    if (ev.type == ws::event_type::message && !(ev.first && ev.last)) log.add("BAD: a message that is not whole");
     if (!ev) return;
     log.add(ev, session.offset());
     if (ev.type == ws::event_type::request && accepts) (void)session.accept();
@@ -64,7 +66,10 @@ struct side {
     const std::unique_ptr<char[]> memory{new char[bytes.size()]};
     if (!bytes.empty()) std::memcpy(memory.get(), bytes.data(), bytes.size());
     std::span<char> rest{memory.get(), bytes.size()};
-    while (const ws::event ev = session.next(rest)) happened(ev);
+    for (ws::event ev = session.next(rest);; ev = session.next(rest)) {
+      happened(ev);
+      if (!ev) break;
+    }
     if (!rest.empty()) log.add("BAD: input left over");
   }
   /// The same through `prepare` and `commit`, at most `size` bytes at a time.
@@ -77,7 +82,10 @@ struct side {
       std::memcpy(memory.data(), bytes.data(), n);
       bytes.remove_prefix(n);
       session.commit(n);
-      while (const ws::event ev = session.next()) happened(ev);
+      for (ws::event ev = session.next();; ev = session.next()) {
+        happened(ev);
+        if (!ev) break;
+      }
     }
   }
   void eof() { happened(session.end_of_input()); }

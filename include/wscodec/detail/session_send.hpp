@@ -195,7 +195,7 @@ inline void lend(session_state& s, borrowed item) noexcept {
 inline error send_borrowed(session_state& s, opcode op, std::string_view payload, void* token, compression how) noexcept {
   connection_state& c = s.conn;
   if (!grow_lent(s)) return error::out_of_memory;
-  borrowed item{0, payload.data(), payload.size(), token};
+  borrowed item{.data = payload.data(), .size = payload.size(), .token = token};
   if (c.self == role::client || compresses(s, payload, true, how)) {
     // What is masked or compressed is copied; the payload is free again at once.
     if (const error why = session_send(s, op, payload, true, how); why != error::none) return why;
@@ -235,7 +235,7 @@ inline error send_prepared(session_state& s, prepared_state& p, compression how)
     why = queue_up(s, f->end, [&](output& out) { return out.put(frame_of(f)) ? error::none : error::output_full; });
   } else if (grow_lent(s)) {
     add_reference(p.references);
-    lend(s, {0, frame_of(f).data(), frame_of(f).size(), &p, true});
+    lend(s, {.data = frame_of(f).data(), .size = frame_of(f).size(), .token = &p, .prepared = true});
   } else {
     why = error::out_of_memory;
   }
@@ -378,10 +378,7 @@ inline event session_tick(session_state& s, std::uint64_t now) noexcept {
 /// Gives back all memory that holds nothing.
 inline void release_memory(session_state& s) noexcept {
   const connection_state& c = s.conn;
-  if (s.prepared != prepared_in::message && (s.message_given || s.message.end == 0)) {
-    s.message_given = false;
-    free_buffer(s, s.message);
-  }
+  if (s.prepared != prepared_in::message && (s.message_given || s.message.end == 0)) free_buffer(s, s.message);
   if (s.prepared != prepared_in::input && s.input.size() == 0) free_buffer(s, s.input);
   if (s.queue.size() == 0) free_buffer(s, s.queue);
   if (s.lent != nullptr && s.lent->given == s.lent->end) free_lent(s);

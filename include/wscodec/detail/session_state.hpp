@@ -110,7 +110,7 @@ inline void free_buffer(const session_state& s, auto& b) noexcept {
 inline bool make_room(session_state& s, buffer& b, std::size_t n) noexcept {
   if (b.begin == b.end) b.begin = b.end = 0;
   if (b.capacity - b.end >= n) return true;
-  if (b.begin != 0 && b.capacity - b.size() >= n && b.begin >= b.capacity / 2) {
+  if (b.capacity - b.size() >= n && b.begin >= b.capacity / 2) {
     std::memmove(b.data, b.data + b.begin, b.size());
     b.end -= b.begin;
     b.begin = 0;
@@ -464,7 +464,6 @@ inline void commit(session_state& s, std::size_t n) noexcept {
   c.fr.remaining -= n;
   c.offset += n;
   s.message.end += n;
-  if (n != 0) c.first_pending = false;
   if (c.fr.remaining == 0 && !last) c.in_frame = false;
 }
 
