@@ -19,6 +19,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <initializer_list>
@@ -658,6 +659,12 @@ inline outcome run(const plan& p, through way, std::initializer_list<std::size_t
   return {e->log.text(), e->log.whole()};
 }
 
+/// Whether pairs of splits are left out: tests/mutation/run asks for it where most of what is broken is seen without.
+inline bool quick() {
+  static const bool asked = std::getenv("WSCODEC_TESTS_QUICK") != nullptr;
+  return asked;
+}
+
 /// Checks a plan: through connection and session, whole, byte by byte, at every split (of inputs over 2,048 bytes at
 /// those near both ends and some between), and at every pair of splits up to 512 bytes.
 inline void check(const plan& p) {
@@ -688,7 +695,7 @@ inline void check(const plan& p) {
     }
   }
   for (const through way : {through::connection, through::session})
-    for (std::size_t i = 1; p.pairs && n <= 512 && i < n; ++i)
+    for (std::size_t i = 1; p.pairs && !quick() && n <= 512 && i < n; ++i)
       for (std::size_t k = i + 1; k < n; ++k) same(run(p, way, {i, k}), way, i, k);
   CHECK(good);
 }
