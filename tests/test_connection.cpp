@@ -505,6 +505,7 @@ TEST_CASE("in place means in place: payloads point into the input", "[connection
 TEST_CASE("what a frame was is told with its pieces", "[connection]") {
   both([](ws::role self, ws::role peer) {
     open_connection o{self};
+    CHECK(o.c.frame_bits() == 0);
     CHECK(o.c.frame_remaining() == 0);
     std::string bytes = frame(peer, 0x02, std::string(1000, 'x'));
     std::string cut = bytes.substr(0, bytes.size() - 300);
@@ -562,6 +563,16 @@ TEST_CASE("H20 after a handshake done elsewhere the leftover bytes are the first
       CHECK(s.agreed().agreement == agreement);
     }
   });
+}
+
+TEST_CASE("H13 no subprotocol is in use unless one was agreed on, also of a long list", "[connection][H13]") {
+  const std::vector<std::string_view> names(65536, "chat");
+  ws::options opt;
+  for (const std::size_t n : std::initializer_list<std::size_t>{0, 1, 65534, 65535}) {
+    opt.subprotocols = std::span{names}.first(n);
+    open_connection o{ws::role::server, opt};
+    CHECK(o.c.subprotocol() == "");
+  }
 }
 
 TEST_CASE("F13 a connection can be handed over at any byte, with its scratch", "[connection][F13]") {
