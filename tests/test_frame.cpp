@@ -164,6 +164,11 @@ TEST_CASE("F03 a length near 2^63 does not wrap: refused at the head with 1009",
       check({.self = self,
              .input = begun + head(peer, 0x80, n),
              .log = "binary \"0123456789\" ...\n" + failure("message_too_big", begun.size(), 1009)});
+    // One whose upper bytes look like a length of 16 bits, with as many bytes behind it.
+    check({.self = self,
+           .input = head(peer, 0x82, std::uint64_t{0x0080} << 48) + std::string(200, 'x'),
+           .log = failure("message_too_big", 0, 1009),
+           .pairs = false});
   });
   // Three fragments whose lengths add up to 2^64 + 1: a sum that wrapped would be within the limit. Their payloads
   // need not come, since a connection counts what heads announce.

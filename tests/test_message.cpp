@@ -125,6 +125,28 @@ TEST_CASE("F10 control frames between fragments are handled at once", "[message]
   });
 }
 
+TEST_CASE("F10 a pong that waits between pieces of a binary message makes no piece of nothing", "[message][F10][F19]") {
+  both([](ws::role self, ws::role peer) {
+    const std::string begun = frame(peer, 0x02, "a") + frame(peer, 0x89, "1");
+    const std::string rest = frame(peer, 0x80, "0123456789");
+    for (const through way : {through::connection, through::copying})
+      for (std::size_t n = 1; n < rest.size(); ++n) {
+        const plan p{.self = self};
+        ws::options opt;
+        const auto e = make_endpoint(p, opt, way, 100);
+        e->flush_late = true;
+        e->read(begun + rest.substr(0, n));
+        const std::string before = e->log.text();
+        e->read({});
+        e->read({});
+        CHECK(e->log.text() == before);
+        e->read(rest.substr(n));
+        e->flush();
+        CHECK(e->log.whole() == "ping \"1\"\nbinary \"a0123456789\"\n-> pong \"1\"\n");
+      }
+  });
+}
+
 TEST_CASE("F11 a continuation of nothing, and a message inside another, fail with 1002", "[message][F11]") {
   both([](ws::role self, ws::role peer) {
     for (const unsigned first : {0x00U, 0x80U}) {
@@ -328,6 +350,16 @@ TEST_CASE("F15 F17 text that is not UTF-8 fails with 1007 at its first impossibl
                .log = bad_text_log(good, head_size(peer, 3000) + good.size()),
                .pairs = false});
       }
+  });
+}
+
+TEST_CASE("F15 no message slips in between the good bytes of bad text and the failure", "[message][F15][K14]") {
+  both([](ws::role self, ws::role peer) {
+    for (const std::string_view next : {""sv, "x"sv})
+      for (const unsigned first : {0x81U, 0x82U, 0x89U})
+        check({.self = self,
+               .input = frame(peer, 0x81, "ab\xFF") + frame(peer, first, next) + frame(peer, first, next),
+               .log = bad_text_log("ab", head_size(peer, 3) + 2)});
   });
 }
 
@@ -636,5 +668,9 @@ TEST_CASE("F23 a message over half the address space: a connection streams it, a
         CHECK(run(p, way, {i}).text == "failed message_too_big @" + std::to_string(begun.size() - head_end) +
                                            "\n-> close 1009 \"\"\n= failed half_close 1006\n");
       }
+    // Exactly half is not too long.
+    const plan half{.self = self, .input = head(peer, 0x82, 0x7FFFFFFFFFFFFFFFU) + "x", .options = p.options};
+    for (const through way : all_ways)
+      CHECK(run(half, way, {}).text.ends_with("= open keep\n"));
   });
 }
