@@ -413,6 +413,7 @@ TEST_CASE("scratch under 256 bytes fails when it is needed", "[connection]") {
     CHECK(c.next(rest).payload == "x");
     CHECK(c.next(rest).why() == ws::error::scratch_too_small);
     CHECK(rest.empty());
+    CHECK(c.offset() == bytes.size() - 1);  // the head was read
   });
 }
 
@@ -521,6 +522,16 @@ TEST_CASE("what a frame was is told with its pieces", "[connection]") {
     ev = o.read(cut);
     CHECK((ev.type == ws::event_type::data && !ev.first && ev.last && ev.payload.empty()));
     CHECK(o.c.frame_bits() == 0x80);
+    // The end is told with the last byte, however few bytes come.
+    bytes = frame(peer, 0x82, std::string(20, 'y'));
+    for (std::size_t at = 0, n = 0; at < bytes.size(); at += n) {
+      n = bytes.size() - at < 3 ? bytes.size() - at : 3;
+      cut = bytes.substr(at, n);
+      ev = o.read(cut);
+      CHECK(cut.empty());
+      CHECK(ev.last == (at + n == bytes.size()));
+      CHECK(!o.read(cut));
+    }
     CHECK(o.c.frame_size(0) == (self == ws::role::client ? 6U : 2U));
     CHECK(o.c.frame_size(65536) == (self == ws::role::client ? 65550U : 65546U));
   });

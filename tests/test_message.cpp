@@ -171,6 +171,35 @@ TEST_CASE("F11 a continuation of nothing, and a message inside another, fail wit
   });
 }
 
+TEST_CASE("F07 F08 F09 F11 what may not come inside a message fails there too, however much is behind it",
+          "[message][F07][F08][F09][F11]") {
+  both([](ws::role self, ws::role peer) {
+    const std::string begun = frame(peer, 0x02, "a");
+    for (unsigned first = 0; first < 256; ++first) {
+      const ws::error why = first_byte(first, ws::opcode::binary);
+      if (why == ws::error::none) continue;
+      const plan p{.self = self, .input = begun + frame(peer, first, "0123456789")};
+      for (const through way : all_ways)
+        CHECK(run(p, way, {begun.size()}).whole == failure(name(why), begun.size(), 1002) + "\n");
+    }
+    for (const unsigned first : {0x80U, 0x00U}) {
+      const plan p{.self = self, .input = frame(peer, first, "0123456789")};
+      for (const through way : all_ways) CHECK(run(p, way, {}).whole == failure("continuation_unexpected", 0, 1002) + "\n");
+    }
+  });
+}
+
+TEST_CASE("F10 a control payload that looks like a frame is none, wherever it is cut", "[message][F10]") {
+  both([](ws::role self, ws::role peer) {
+    const std::string looks = frame(peer, 0x82, "ab") + frame(peer, 0x81, "");
+    const std::string_view no_key = "\0\0\0\0"sv;
+    check({.self = self,
+           .input = frame(peer, 0x8A, looks, no_key) + frame(peer, 0x02, "c") + frame(peer, 0x8A, looks, no_key) +
+                    frame(peer, 0x80, "d"),
+           .log = "pong " + show(looks) + "\nbinary \"c\" ...\npong " + show(looks) + "\n... \"d\"\n= open keep"});
+  });
+}
+
 TEST_CASE("F12 more fragments than the limit fail with 1008, empty ones too", "[message][F12]") {
   const auto three = [](ws::options& o) { o.max_fragments = 3; };
   both([&](ws::role self, ws::role peer) {
@@ -196,6 +225,10 @@ TEST_CASE("F12 more fragments than the limit fail with 1008, empty ones too", "[
     check({.self = self,
            .input = frame(peer, 0x01, "a") + frame(peer, 0x80, "b"),
            .log = "text \"a\" ...\n" + failure("too_many_fragments", frame(peer, 0x01, "a").size(), 1008),
+           .options = [](ws::options& o) { o.max_fragments = 1; }});
+    check({.self = self,
+           .input = frame(peer, 0x02, "0123456789") + frame(peer, 0x80, "0123456789"),
+           .log = "binary \"0123456789\" ...\n" + failure("too_many_fragments", frame(peer, 0x02, "0123456789").size(), 1008),
            .options = [](ws::options& o) { o.max_fragments = 1; }});
   });
 }
@@ -478,6 +511,10 @@ TEST_CASE("F18 the limit is over the sum of the fragments, and afresh for each m
     check({.self = self,
            .input = most + frame(peer, 0x80, ""),
            .log = "binary \"0123456789\"\n= open keep",
+           .options = ten});
+    check({.self = self,
+           .input = most + frame(peer, 0x80, "01234567"),
+           .log = "binary \"0123456789\" ...\n" + failure("message_too_big", most.size(), 1009),
            .options = ten});
     // Control frames are not counted.
     check({.self = self,

@@ -435,6 +435,10 @@ class endpoint {
   std::set<std::string> keys_seen;
 
  protected:
+  /// Complains of an input that did not shrink from its front.
+  void see_rest(std::string_view all, std::string_view rest) {
+    if (rest.size() > all.size() || rest.data() + rest.size() != all.data() + all.size()) log.add("BAD: the input grew");
+  }
   /// Logs an event; whether it is one.
   bool happened(const ws::event& ev) {
     log.add(ev, offset());
@@ -478,8 +482,7 @@ class connection_endpoint final : public machine_endpoint<ws::connection> {
     if (!bytes.empty()) std::memcpy(memory.get(), bytes.data(), bytes.size());
     if (copy_to_ != 0) return read_copying({memory.get(), bytes.size()}, bytes);
     std::span<char> rest{memory.get(), bytes.size()};
-    while (happened(machine->next(rest))) {
-    }
+    while (happened(machine->next(rest))) see_rest({memory.get(), bytes.size()}, {rest.data(), rest.size()});
     if (!rest.empty()) log.add("BAD: input left over");
   }
   ws::error send(ws::opcode op, std::string_view payload, bool last = true) override {
@@ -549,8 +552,7 @@ class session_endpoint final : public machine_endpoint<ws::session> {
     const std::unique_ptr<char[]> memory{new char[bytes.size()]};
     if (!bytes.empty()) std::memcpy(memory.get(), bytes.data(), bytes.size());
     std::span<char> rest{memory.get(), bytes.size()};
-    while (happened(machine->next(rest))) {
-    }
+    while (happened(machine->next(rest))) see_rest({memory.get(), bytes.size()}, {rest.data(), rest.size()});
     if (!rest.empty()) log.add("BAD: input left over");
   }
   ws::error send(ws::opcode op, std::string_view payload, bool last = true) override {
