@@ -102,6 +102,7 @@ TEST_CASE("nothing is due at the first tick, whenever it comes", "[keepalive][T0
 }
 
 TEST_CASE("a deadline past the end of time never comes", "[keepalive]") {
+  STATIC_REQUIRE(never == std::numeric_limits<std::uint64_t>::max());  // no time is later
   ws::options opt = all_off();
   opt.handshake_timeout = never;
   ws::keepalive k;
