@@ -77,6 +77,8 @@ constexpr bool table_is_sound() {
          ws::next_state(open, ws::close_step::ended) == lost;
 }
 static_assert(table_is_sound());
+static_assert(ws::detail::close_states == static_cast<std::size_t>(ws::close_state::lost) + 1);
+static_assert(ws::detail::close_steps == static_cast<std::size_t>(ws::close_step::ended) + 1);
 
 void both(const std::function<void(ws::role self, ws::role peer)>& test) {
   for (const ws::role self : both_roles) test(self, other(self));

@@ -414,6 +414,7 @@ TEST_CASE("scratch under 256 bytes fails when it is needed", "[connection]") {
     CHECK(c.next(rest).payload == "x");
     CHECK(c.next(rest).why() == ws::error::scratch_too_small);
     CHECK(rest.empty());
+    CHECK(c.offset() == bytes.size() - 1);  // the head was read
   });
 }
 
@@ -506,6 +507,7 @@ TEST_CASE("in place means in place: payloads point into the input", "[connection
 TEST_CASE("what a frame was is told with its pieces", "[connection]") {
   both([](ws::role self, ws::role peer) {
     open_connection o{self};
+    CHECK(o.c.frame_bits() == 0);
     CHECK(o.c.frame_remaining() == 0);
     std::string bytes = frame(peer, 0x02, std::string(1000, 'x'));
     std::string cut = bytes.substr(0, bytes.size() - 300);
@@ -521,6 +523,16 @@ TEST_CASE("what a frame was is told with its pieces", "[connection]") {
     ev = o.read(cut);
     CHECK((ev.type == ws::event_type::data && !ev.first && ev.last && ev.payload.empty()));
     CHECK(o.c.frame_bits() == 0x80);
+    // The end is told with the last byte, however few bytes come.
+    bytes = frame(peer, 0x82, std::string(20, 'y'));
+    for (std::size_t at = 0, n = 0; at < bytes.size(); at += n) {
+      n = bytes.size() - at < 3 ? bytes.size() - at : 3;
+      cut = bytes.substr(at, n);
+      ev = o.read(cut);
+      CHECK(cut.empty());
+      CHECK(ev.last == (at + n == bytes.size()));
+      CHECK(!o.read(cut));
+    }
     CHECK(o.c.frame_size(0) == (self == ws::role::client ? 6U : 2U));
     CHECK(o.c.frame_size(65536) == (self == ws::role::client ? 65550U : 65546U));
   });
@@ -584,6 +596,16 @@ TEST_CASE("H20 after a handshake done elsewhere the leftover bytes are the first
       CHECK(s.agreed().agreement == agreement);
     }
   });
+}
+
+TEST_CASE("H13 no subprotocol is in use unless one was agreed on, also of a long list", "[connection][H13]") {
+  const std::vector<std::string_view> names(65536, "chat");
+  ws::options opt;
+  for (const std::size_t n : std::initializer_list<std::size_t>{0, 1, 65534, 65535}) {
+    opt.subprotocols = std::span{names}.first(n);
+    open_connection o{ws::role::server, opt};
+    CHECK(o.c.subprotocol() == "");
+  }
 }
 
 TEST_CASE("F13 a connection can be handed over at any byte, with its scratch", "[connection][F13]") {

@@ -120,6 +120,14 @@ TEST_CASE("F01 a length in a longer form than it needs fails with 1002", "[frame
       check({.self = self, .input = head(peer, 0x82, 126U, big_endian(n, 2)), .log = failure("length_not_minimal", 2)});
     for (const unsigned n : {0U, 125U, 126U, 65535U})
       check({.self = self, .input = head(peer, 0x82, 127U, big_endian(n, 8)), .log = failure("length_not_minimal", 2)});
+    // With the payload there, and another frame behind it.
+    for (const std::size_t n : std::initializer_list<std::size_t>{1, 124, 125})
+      for (const std::string& before : {std::string{}, frame(peer, 0x02, "ab")})
+        check({.self = self,
+               .input = before + head(peer, before.empty() ? 0x82U : 0x80U, 126U, big_endian(n, 2)) +
+                        std::string(n, 'x') + frame(peer, 0x81, ""),
+               .log = (before.empty() ? "" : "binary \"ab\" ...\n") + failure("length_not_minimal", before.size() + 2),
+               .pairs = false});
     // Known before the key and the payload have come.
     check({.self = self,
            .input = head(peer, 0x82, 126U, big_endian(125, 2), ""),
@@ -186,6 +194,11 @@ TEST_CASE("F03 a length near 2^63 does not wrap: refused at the head with 1009",
       check({.self = self,
              .input = begun + head(peer, 0x80, n),
              .log = "binary \"0123456789\" ...\n" + failure("message_too_big", begun.size(), 1009)});
+    // One whose upper bytes look like a length of 16 bits, with as many bytes behind it.
+    check({.self = self,
+           .input = head(peer, 0x82, std::uint64_t{0x0080} << 48) + std::string(200, 'x'),
+           .log = failure("message_too_big", 0, 1009),
+           .pairs = false});
   });
   // Three fragments whose lengths add up to 2^64 + 1: a sum that wrapped would be within the limit. Their payloads
   // need not come, since a connection counts what heads announce.

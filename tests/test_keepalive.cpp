@@ -102,6 +102,7 @@ TEST_CASE("nothing is due at the first tick, whenever it comes", "[keepalive][T0
 }
 
 TEST_CASE("a deadline past the end of time never comes", "[keepalive]") {
+  STATIC_REQUIRE(never == std::numeric_limits<std::uint64_t>::max());  // no time is later
   ws::options opt = all_off();
   opt.handshake_timeout = never;
   ws::keepalive k;
@@ -155,6 +156,29 @@ TEST_CASE("what happens late after the last tick does not make a deadline fall i
   a.output_waits = false;
   a.ending = true;
   begins_at(300 * s);
+}
+
+TEST_CASE("T02 the time for the peer's Close begins anew as long as what comes before ours is taken, and only then",
+          "[keepalive][T02]") {
+  ws::options opt = all_off();
+  opt.close_timeout = 10;
+  ws::keepalive k;
+  ws::activity a{.ending = true, .output_waits = true};
+  CHECK(ws::tick(k, 100, a, opt) == due::nothing);
+  CHECK(ws::tick(k, 105, a, opt) == due::nothing);
+  CHECK(ws::next_deadline(k, a, opt) == 110);
+  a.sent = 1;
+  CHECK(ws::tick(k, 106, a, opt) == due::nothing);
+  CHECK(ws::next_deadline(k, a, opt) == 116);
+  CHECK(ws::tick(k, 107, a, opt) == due::nothing);
+  CHECK(ws::next_deadline(k, a, opt) == 116);
+  a.sent = 2;
+  a.output_waits = false;  // all is out
+  CHECK(ws::tick(k, 108, a, opt) == due::nothing);
+  CHECK(ws::next_deadline(k, a, opt) == 118);
+  a.sent = 3;  // as no more can be
+  CHECK(ws::tick(k, 109, a, opt) == due::nothing);
+  CHECK(ws::next_deadline(k, a, opt) == 118);
 }
 
 TEST_CASE("next_deadline sees what happened since the tick", "[keepalive]") {
@@ -849,7 +873,7 @@ TEST_CASE("T03 no random number, no jitter; and none without the option", "[keep
   opt.ping_jitter = 10 * s;
   for (const bool seeded : {false, true}) {
     ws::keepalive k;
-    k.random = seeded ? 0x80000000U : 0;
+    if (seeded) k.random = 0x80000000U;
     if (seeded) opt.ping_jitter = 0;
     const ws::activity a{.open = true};
     for (std::uint64_t now = 0; now < 10 * 30 * s; now += 30 * s) {
@@ -859,6 +883,27 @@ TEST_CASE("T03 no random number, no jitter; and none without the option", "[keep
       CHECK(ws::tick(k, now + 30 * s, a, opt) == due::ping);
     }
   }
+}
+
+TEST_CASE("T03 the random part of an interval, to the microsecond", "[keepalive][T03]") {
+  constexpr auto interval = [](std::uint64_t whole, std::uint64_t jitter, std::uint32_t random) {
+    ws::options opt;
+    opt.ping_interval = whole;
+    opt.ping_jitter = jitter;
+    ws::keepalive k;
+    k.random = random;
+    return ws::detail::ping_interval(k, opt);
+  };
+  constexpr std::uint32_t highest = 0xFFFFFFFFU;
+  STATIC_REQUIRE(interval(100, 50, highest) == 51);
+  STATIC_REQUIRE(interval(100, 99, highest) == 2);
+  STATIC_REQUIRE(interval(100, 100, highest) == 2);  // a microsecond of it is left
+  STATIC_REQUIRE(interval(100, 1000, highest) == 2);
+  STATIC_REQUIRE(interval(std::uint64_t{3} << 32, std::uint64_t{2} << 32, 5) == (std::uint64_t{3} << 32) - 10);
+  // George Marsaglia's generator, with 13, 17 and 5.
+  STATIC_REQUIRE(ws::detail::next_random(1) == 270369);
+  STATIC_REQUIRE(ws::detail::next_random(270369) == 67634689);
+  STATIC_REQUIRE(ws::detail::next_random(0) == 0);
 }
 
 TEST_CASE("T03 a thousand sessions that open at once do not ping at once", "[keepalive][T03]") {
@@ -882,7 +927,8 @@ TEST_CASE("round trips are smoothed as RFC 6298 says", "[keepalive]") {
     for (const std::uint32_t time : times) ws::add_round_trip(stats, time);
     return stats;
   };
-  static_assert(after({}).count == 0);
+  constexpr ws::round_trip_statistics none = after({});
+  STATIC_REQUIRE((none.last == 0 && none.least == 0xFFFFFFFFU && none.smoothed == 0 && none.deviation == 0 && none.count == 0));
   constexpr ws::round_trip_statistics one = after({800}), two = after({800, 1600}), three = after({800, 1600, 100});
   STATIC_REQUIRE((one.last == 800 && one.least == 800 && one.smoothed == 800 && one.deviation == 400 && one.count == 1));
   // 3/4 * 400 + 1/4 * |800 - 1600|; 7/8 * 800 + 1/8 * 1600
@@ -896,6 +942,33 @@ TEST_CASE("round trips are smoothed as RFC 6298 says", "[keepalive]") {
   CHECK((same.smoothed == 0xFFFFFFFFU && same.deviation < 4 && same.least == 0xFFFFFFFFU));
   for (int i = 0; i < 200; ++i) ws::add_round_trip(same, 0);
   CHECK((same.smoothed < 8 && same.least == 0 && same.last == 0 && same.count == 400));
+  same.count = 0xFFFFFFFEU;  // counted to the end, and no further
+  for (int i = 0; i < 3; ++i) ws::add_round_trip(same, 1);
+  CHECK(same.count == 0xFFFFFFFFU);
+  // Times that do not fit are as long as can be said.
+  STATIC_REQUIRE(ws::detail::to_32_bits(0xFFFFFFFEU) == 0xFFFFFFFEU);
+  STATIC_REQUIRE(ws::detail::to_32_bits(0xFFFFFFFFU) == 0xFFFFFFFFU);
+  STATIC_REQUIRE(ws::detail::to_32_bits(std::uint64_t{1} << 32) == 0xFFFFFFFFU);
+}
+
+TEST_CASE("a round trip is counted from the first tick at the earliest, and is nothing between two ticks", "[keepalive]") {
+  const ws::options opt;
+  const std::string_view pong{"\0\0\0\1", 4};
+  for (const std::uint64_t first : {std::uint64_t{0}, 1 * us, 77 * s, 40 * year}) {
+    timed early{ws::role::server, opt};
+    CHECK(early.session.ping() == ws::error::none);
+    CHECK(early.tick(first) == "");
+    CHECK(early.tick(first + 250) == "");
+    early.read(frame(ws::role::client, 0x8A, pong));
+    CHECK(early.session.round_trip_time() == 250);
+
+    timed at_once{ws::role::server, opt};
+    CHECK(at_once.tick(first) == "");
+    CHECK(at_once.session.ping() == ws::error::none);
+    at_once.read(frame(ws::role::client, 0x8A, pong));
+    CHECK(at_once.tick(first + 250) == "");
+    CHECK(at_once.session.round_trip_time() == 0);
+  }
 }
 
 TEST_CASE("a round trip of more than 71 minutes counts as the longest there is", "[keepalive]") {

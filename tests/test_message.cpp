@@ -40,6 +40,22 @@ static_assert(first_byte(0x42, none_open, true) == ws::error::none);
 static_assert(first_byte(0xC0, ws::opcode::text, true) == ws::error::rsv1_unexpected);
 static_assert(first_byte(0xC9, none_open, true) == ws::error::rsv1_unexpected);
 
+/// A frame of `more` bytes inside a message of `before`.
+constexpr ws::error grown(std::uint64_t before, std::uint64_t more, std::uint64_t limit) {
+  ws::message_state message{};
+  message.opcode = ws::opcode::binary;
+  message.size = before;
+  return ws::detail::begin_data_frame(message, ws::opcode::continuation, false, more, {limit, 1});
+}
+constexpr std::uint64_t most = ~std::uint64_t{0};
+
+// F03: nothing wraps, up to the last number.
+static_assert(grown(most - 1, 1, most) == ws::error::none);
+static_assert(grown(most - 1, 2, most) == ws::error::message_too_big);
+static_assert(grown(most, 1, most) == ws::error::message_too_big);
+static_assert(grown(0, most, most) == ws::error::none);
+static_assert(grown(1, most, most) == ws::error::message_too_big);
+
 }  // namespace
 
 TEST_CASE("F06 the key's phase starts afresh in each frame and goes on over splits", "[message][F06]") {
@@ -109,6 +125,28 @@ TEST_CASE("F10 control frames between fragments are handled at once", "[message]
   });
 }
 
+TEST_CASE("F10 a pong that waits between pieces of a binary message makes no piece of nothing", "[message][F10][F19]") {
+  both([](ws::role self, ws::role peer) {
+    const std::string begun = frame(peer, 0x02, "a") + frame(peer, 0x89, "1");
+    const std::string rest = frame(peer, 0x80, "0123456789");
+    for (const through way : {through::connection, through::copying})
+      for (std::size_t n = 1; n < rest.size(); ++n) {
+        const plan p{.self = self};
+        ws::options opt;
+        const auto e = make_endpoint(p, opt, way, 100);
+        e->flush_late = true;
+        e->read(begun + rest.substr(0, n));
+        const std::string before = e->log.text();
+        e->read({});
+        e->read({});
+        CHECK(e->log.text() == before);
+        e->read(rest.substr(n));
+        e->flush();
+        CHECK(e->log.whole() == "ping \"1\"\nbinary \"a0123456789\"\n-> pong \"1\"\n");
+      }
+  });
+}
+
 TEST_CASE("F11 a continuation of nothing, and a message inside another, fail with 1002", "[message][F11]") {
   both([](ws::role self, ws::role peer) {
     for (const unsigned first : {0x00U, 0x80U}) {
@@ -147,6 +185,38 @@ TEST_CASE("F12 fragments that come in one read are counted too", "[message][F12]
   }
 }
 
+TEST_CASE("F07 F08 F09 F11 what may not come inside a message fails there too, however much is behind it",
+          "[message][F07][F08][F09][F11]") {
+  both([](ws::role self, ws::role peer) {
+    const std::string begun = frame(peer, 0x02, "a");
+    for (unsigned first = 0; first < 256; ++first) {
+      const ws::error why = first_byte(first, ws::opcode::binary);
+      if (why == ws::error::none) continue;
+      for (const std::size_t n : std::initializer_list<std::size_t>{10, 200}) {
+        if (n == 200 && (first & 8U) != 0) continue;  // then it is too long as well
+        const plan p{.self = self, .input = begun + frame(peer, first, std::string(n, 'x'))};
+        for (const through way : all_ways)
+          CHECK(run(p, way, {begun.size()}).whole == failure(name(why), begun.size(), 1002) + "\n");
+      }
+    }
+    for (const unsigned first : {0x80U, 0x00U}) {
+      const plan p{.self = self, .input = frame(peer, first, "0123456789")};
+      for (const through way : all_ways) CHECK(run(p, way, {}).whole == failure("continuation_unexpected", 0, 1002) + "\n");
+    }
+  });
+}
+
+TEST_CASE("F10 a control payload that looks like a frame is none, wherever it is cut", "[message][F10]") {
+  both([](ws::role self, ws::role peer) {
+    const std::string looks = frame(peer, 0x82, "ab") + frame(peer, 0x81, "");
+    const std::string_view no_key = "\0\0\0\0"sv;
+    check({.self = self,
+           .input = frame(peer, 0x8A, looks, no_key) + frame(peer, 0x02, "c") + frame(peer, 0x8A, looks, no_key) +
+                    frame(peer, 0x80, "d"),
+           .log = "pong " + show(looks) + "\nbinary \"c\" ...\npong " + show(looks) + "\n... \"d\"\n= open keep"});
+  });
+}
+
 TEST_CASE("F12 more fragments than the limit fail with 1008, empty ones too", "[message][F12]") {
   const auto three = [](ws::options& o) { o.max_fragments = 3; };
   both([&](ws::role self, ws::role peer) {
@@ -172,6 +242,10 @@ TEST_CASE("F12 more fragments than the limit fail with 1008, empty ones too", "[
     check({.self = self,
            .input = frame(peer, 0x01, "a") + frame(peer, 0x80, "b"),
            .log = "text \"a\" ...\n" + failure("too_many_fragments", frame(peer, 0x01, "a").size(), 1008),
+           .options = [](ws::options& o) { o.max_fragments = 1; }});
+    check({.self = self,
+           .input = frame(peer, 0x02, "0123456789") + frame(peer, 0x80, "0123456789"),
+           .log = "binary \"0123456789\" ...\n" + failure("too_many_fragments", frame(peer, 0x02, "0123456789").size(), 1008),
            .options = [](ws::options& o) { o.max_fragments = 1; }});
   });
 }
@@ -329,6 +403,16 @@ TEST_CASE("F15 F17 text that is not UTF-8 fails with 1007 at its first impossibl
   });
 }
 
+TEST_CASE("F15 no message slips in between the good bytes of bad text and the failure", "[message][F15][K14]") {
+  both([](ws::role self, ws::role peer) {
+    for (const std::string_view next : {""sv, "x"sv})
+      for (const unsigned first : {0x81U, 0x82U, 0x89U})
+        check({.self = self,
+               .input = frame(peer, 0x81, "ab\xFF") + frame(peer, first, next) + frame(peer, first, next),
+               .log = bad_text_log("ab", head_size(peer, 3) + 2)});
+  });
+}
+
 TEST_CASE("F15 bad text in a later fragment fails there, at any cut", "[message][F15][F16]") {
   both([](ws::role self, ws::role peer) {
     for (const bad_text& t : bad_texts)
@@ -403,7 +487,7 @@ TEST_CASE("F17 noncharacters, NUL, BOM and the edges of every length pass unchan
 TEST_CASE("F18 a message of exactly the limit is delivered, one byte more fails with 1009 at the head",
           "[message][F18]") {
   both([](ws::role self, ws::role peer) {
-    for (const std::size_t limit : std::initializer_list<std::size_t>{0, 1, 125, 126, 300}) {
+    for (const std::size_t limit : std::initializer_list<std::size_t>{0, 1, 124, 125, 126, 300}) {
       const auto limited = [limit](ws::options& o) { o.max_message = limit; };
       const std::string exactly(limit, 'x');
       check({.self = self,
@@ -444,6 +528,10 @@ TEST_CASE("F18 the limit is over the sum of the fragments, and afresh for each m
     check({.self = self,
            .input = most + frame(peer, 0x80, ""),
            .log = "binary \"0123456789\"\n= open keep",
+           .options = ten});
+    check({.self = self,
+           .input = most + frame(peer, 0x80, "01234567"),
+           .log = "binary \"0123456789\" ...\n" + failure("message_too_big", most.size(), 1009),
            .options = ten});
     // Control frames are not counted.
     check({.self = self,
@@ -634,5 +722,9 @@ TEST_CASE("F23 a message over half the address space: a connection streams it, a
         CHECK(run(p, way, {i}).text == "failed message_too_big @" + std::to_string(begun.size() - head_end) +
                                            "\n-> close 1009 \"\"\n= failed half_close 1006\n");
       }
+    // Exactly half is not too long.
+    const plan half{.self = self, .input = head(peer, 0x82, 0x7FFFFFFFFFFFFFFFU) + "x", .options = p.options};
+    for (const through way : all_ways)
+      CHECK(run(half, way, {}).text.ends_with("= open keep\n"));
   });
 }

@@ -22,7 +22,7 @@ TEST_CASE("the limits are those of the rule table", "[options][F12][F18][H26][C0
   STATIC_REQUIRE(defaults.head.max_request_line == 8'192);      // H26
   STATIC_REQUIRE(defaults.head.max_head == 16 * 1024);          // H26
   STATIC_REQUIRE(defaults.head.max_fields == 100);              // H26
-  STATIC_REQUIRE(defaults.max_response_body > 0);               // C07: a bounded body
+  STATIC_REQUIRE(defaults.max_response_body == 64 * 1024);      // C07
   STATIC_REQUIRE(defaults.max_discarded == 16 * 1024 * 1024);   // K15
 }
 
@@ -63,6 +63,6 @@ TEST_CASE("nothing is offered or negotiated unless asked for", "[options][H17]")
 }
 
 TEST_CASE("the water marks leave room between them", "[options]") {
-  STATIC_REQUIRE(defaults.low_water > 0);
-  STATIC_REQUIRE(defaults.low_water < defaults.high_water);
+  STATIC_REQUIRE(defaults.high_water == 1024 * 1024);
+  STATIC_REQUIRE(defaults.low_water == 256 * 1024);
 }

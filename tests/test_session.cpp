@@ -152,11 +152,11 @@ TEST_CASE("F21 a client without entropy asks for nothing and sends nothing", "[s
 
 TEST_CASE("a message that arrived whole is given in place, one that did not is joined", "[session][F13]") {
   for (const ws::role self : both_roles)
-    for (const std::size_t size : {1U, 5U, 125U, 126U, 127U, 200U, 1000U}) {
+    for (const std::size_t size : {1U, 5U, 125U, 126U, 127U, 200U, 1000U, 70'000U}) {
       const std::string payload = sim::letters(size);
       const std::string bytes = frame(other(self), 0x81, payload);
       const std::size_t head = bytes.size() - size;
-      for (std::size_t cut = 0; cut <= bytes.size(); cut += size < 200 ? 1 : 37) {
+      for (std::size_t cut = 0; cut <= bytes.size(); cut += size < 200 ? 1 : size < 10'000 || cut < 20 ? 37 : bytes.size() / 8) {
         INFO(wire::name(self) << ", " << size << " bytes, cut at " << cut);
         side s{self, defaults()};
         std::string memory = bytes;

@@ -27,6 +27,7 @@ struct listener {
 
   void add(const ws::traced_frame& f) {
     who = f.who;
+    if (f.sent) CHECK(f.offset == 0);
     ws::frame_head head = f.head;
     head.masking_key = 0;
     lines += (f.sent ? "-> " : std::to_string(f.offset) + " <- ") + in_words(head) + "\n";

@@ -125,7 +125,8 @@ struct close_payload {
   if (!is_utf8(reason) || (reason.size() > max_reason && !cut)) return error::close_reason_too_long;
   if (reason.size() > max_reason) {
     std::size_t n = max_reason;
-    while ((detail::byte_at(reason.data() + n) & 0xC0U) == 0x80U) --n;  // it is UTF-8: at most three times
+    // At most three of them follow one another: it is UTF-8.
+    while ((detail::byte_at(reason.data() + n) & 0xC0U) == 0x80U) --n;
     reason = detail::part(reason, 0, n);
   }
   detail::store_big(to, static_cast<std::uint16_t>(code));

@@ -147,7 +147,7 @@ WSCODEC_FUNCTIONS_BEGIN
 [[nodiscard]] constexpr due tick(keepalive& k, std::uint64_t now, const activity& a, const options& opt) noexcept {
   if (!k.started) {
     k.started = true;
-    k.now = k.phase_since = k.received_at = k.sent_at = k.stuck_since = now;
+    k.now = k.phase_since = k.received_at = k.sent_at = k.stuck_since = k.pinged_at = now;
   }
   if (now > k.now) k.now = now;
   detail::observe(k, a);
