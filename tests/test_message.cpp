@@ -125,6 +125,16 @@ TEST_CASE("F10 control frames between fragments are handled at once", "[message]
   });
 }
 
+TEST_CASE("F10 a Close inside a message is one however it is cut", "[message][F10][K03]") {
+  both([](ws::role self, ws::role peer) {
+    for (const unsigned first : {0x01U, 0x02U})
+      check({.self = self,
+             .input = frame(peer, first, "a") + close_frame(peer, 1000, "reason"),
+             .log = std::string{first == 1 ? "text" : "binary"} + " \"a\" ...\nclose 1000 \"reason\"\n-> close 1000 \"\"\n= closed " +
+                    (self == ws::role::server ? "half_close" : "keep") + " 1000"});
+  });
+}
+
 TEST_CASE("F10 a pong that waits between pieces of a binary message makes no piece of nothing", "[message][F10][F19]") {
   both([](ws::role self, ws::role peer) {
     const std::string begun = frame(peer, 0x02, "a") + frame(peer, 0x89, "1");
