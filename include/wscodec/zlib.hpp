@@ -198,10 +198,10 @@ inline void* zlib_arena_allocate(void* opaque, unsigned items, unsigned size) no
 }
 inline void zlib_arena_free(void*, void*) noexcept {}
 
-/// Whether what the linked zlib compresses with a window of 9 bits inflates with one of 8 bits. zlib's compressors reach
-/// back at most their window less 262 bytes, so 250. Compresses about 1 KiB in which strings recur at distances around
+/// Whether what the linked zlib compresses with a window of so many bits (9) inflates with one of 8 bits. zlib's compressors
+/// reach back at most their window less 262 bytes, so 250. Compresses about 1 KiB in which strings recur at distances around
 /// 250, 256 and 512, and inflates it byte by byte: then zlib refuses every distance over its window. No heap.
-inline bool zlib_window_9_fits_8(int level) noexcept {
+inline bool zlib_window_fits_8(int level, int window_bits) noexcept {
   zlib_arena arena;
   char plain[1200];
   char packed[1800];
@@ -212,7 +212,6 @@ inline bool zlib_window_9_fits_8(int level) noexcept {
   }
   std::size_t n = 250;
   for (const std::size_t distance : {249U, 250U, 251U, 252U, 255U, 256U, 257U, 262U, 300U, 400U, 500U, 511U, 512U}) {
-    if (distance > n) continue;
     std::memcpy(plain + n, plain + n - distance, 60);
     n += 60;
     for (std::size_t i = 0; i < 12; ++i) {
@@ -224,7 +223,7 @@ inline bool zlib_window_9_fits_8(int level) noexcept {
   z.zalloc = zlib_arena_allocate;
   z.zfree = zlib_arena_free;
   z.opaque = &arena;
-  if (deflateInit2(&z, level, Z_DEFLATED, -9, 1, Z_DEFAULT_STRATEGY) != Z_OK) return false;
+  if (deflateInit2(&z, level, Z_DEFLATED, -window_bits, 1, Z_DEFAULT_STRATEGY) != Z_OK) return false;
   z.next_in = reinterpret_cast<Bytef*>(plain);
   z.avail_in = static_cast<unsigned>(n);
   z.next_out = reinterpret_cast<Bytef*>(packed);
@@ -253,7 +252,7 @@ inline bool zlib_window_9_fits_8(int level) noexcept {
 
 inline bool zlib_compresses(const deflate_parameters& p) noexcept {
   if (p.window_bits < 8 || p.window_bits > 15 || p.level < 0 || p.level > 9 || p.memory_level < 1 || p.memory_level > 9) return false;
-  return p.window_bits != 8 || zlib_window_9_fits_8(p.level);
+  return p.window_bits != 8 || zlib_window_fits_8(p.level, 9);
 }
 
 inline bool zlib_inflates(const deflate_parameters& p) noexcept { return p.window_bits >= 8 && p.window_bits <= 15; }
