@@ -566,7 +566,7 @@ TEST_CASE("F18 a compressed message's own bytes are limited to limit + limit/64 
   both([](ws::role self, ws::role peer) {
     ws::options opt;
     opt.max_message = 6400;
-    const std::uint64_t most = 6400 + 100 + 1024;
+    const std::uint64_t most_packed = 6400 + 100 + 1024;
     const ws::negotiated agreed{.extension = nullptr, .agreement = 1};
     const auto announce = [&](std::initializer_list<std::uint64_t> lengths, bool rsv1) {
       char scratch[ws::min_scratch];
@@ -585,10 +585,10 @@ TEST_CASE("F18 a compressed message's own bytes are limited to limit + limit/64 
       }
       return c.why();
     };
-    CHECK(announce({most}, true) == ws::error::none);
-    CHECK(announce({most + 1}, true) == ws::error::message_too_big);
-    CHECK(announce({7000, most - 7000}, true) == ws::error::none);
-    CHECK(announce({7000, most - 7000 + 1}, true) == ws::error::message_too_big);
+    CHECK(announce({most_packed}, true) == ws::error::none);
+    CHECK(announce({most_packed + 1}, true) == ws::error::message_too_big);
+    CHECK(announce({7000, most_packed - 7000}, true) == ws::error::none);
+    CHECK(announce({7000, most_packed - 7000 + 1}, true) == ws::error::message_too_big);
     CHECK(announce({0x7FFFFFFFFFFFFFFFU}, true) == ws::error::message_too_big);
     // A message that is not compressed has no slack.
     CHECK(announce({6400}, false) == ws::error::none);

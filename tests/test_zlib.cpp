@@ -436,6 +436,14 @@ TEST_CASE("D10 the linked zlib compresses with a window of 9 bits so that 8 are 
   }
 }
 
+TEST_CASE("D10 a compressor that reaches back over 256 bytes would be found out", "[deflate][D10]") {
+  for (int level = 1; level <= 9; ++level) {
+    CHECK(ws::detail::zlib_window_fits_8(level, 9));
+    CHECK_FALSE(ws::detail::zlib_window_fits_8(level, 10));
+  }
+  CHECK(ws::detail::zlib_window_fits_8(0, 10));  // which copies nothing
+}
+
 TEST_CASE("D10 what zlib cannot do is declined", "[deflate][D10]") {
   CHECK_FALSE(ws::zlib_engine.compresses({.window_bits = 7}));
   CHECK_FALSE(ws::zlib_engine.compresses({.window_bits = 16}));
@@ -466,7 +474,7 @@ TEST_CASE("D10 the self-test would see a zlib whose output reaches back too far,
   CHECK_FALSE(fits(good, text + "???"));
   CHECK_FALSE(fits("\xFF", "x"));
   // Where zlib cannot be had at all it does not fit either.
-  CHECK_FALSE(ws::detail::zlib_window_9_fits_8(10));
+  CHECK_FALSE(ws::detail::zlib_window_fits_8(10, 9));
   arena->used = sizeof arena->bytes - 15;
   CHECK(ws::detail::zlib_arena_allocate(arena.get(), 1, 1) == nullptr);
 }

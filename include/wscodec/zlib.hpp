@@ -221,10 +221,10 @@ inline bool zlib_inflates_with_8(zlib_arena& arena, std::string_view packed, std
   return good;
 }
 
-/// Whether what the linked zlib compresses with a window of 9 bits inflates with one of 8 bits. zlib's compressors reach
-/// back at most their window less 262 bytes, so 250. Compresses about 1 KiB in which strings recur at distances around
-/// 250, 256 and 512. No heap.
-inline bool zlib_window_9_fits_8(int level) noexcept {
+/// Whether what the linked zlib compresses with a window of so many bits (9) inflates with one of 8 bits. zlib's compressors
+/// reach back at most their window less 262 bytes, so 250. Compresses about 1 KiB in which strings recur at distances around
+/// 250, 256 and 512, and inflates it again. No heap.
+inline bool zlib_window_fits_8(int level, int window_bits) noexcept {
   zlib_arena arena;
   char plain[1200];
   char packed[1800];
@@ -246,7 +246,7 @@ inline bool zlib_window_9_fits_8(int level) noexcept {
   z.zalloc = zlib_arena_allocate;
   z.zfree = zlib_arena_free;
   z.opaque = &arena;
-  if (deflateInit2(&z, level, Z_DEFLATED, -9, 1, Z_DEFAULT_STRATEGY) != Z_OK) return false;
+  if (deflateInit2(&z, level, Z_DEFLATED, -window_bits, 1, Z_DEFAULT_STRATEGY) != Z_OK) return false;
   z.next_in = reinterpret_cast<Bytef*>(plain);
   z.avail_in = static_cast<unsigned>(n);
   z.next_out = reinterpret_cast<Bytef*>(packed);
@@ -259,8 +259,7 @@ inline bool zlib_window_9_fits_8(int level) noexcept {
 
 inline bool zlib_compresses(const deflate_parameters& p) noexcept {
   if (p.window_bits < 8 || p.window_bits > 15 || p.level < 0 || p.level > 9 || p.memory_level < 1 || p.memory_level > 9) return false;
-  if (p.window_bits != 8) return true;
-  return zlib_window_9_fits_8(p.level);
+  return p.window_bits != 8 || zlib_window_fits_8(p.level, 9);
 }
 
 inline bool zlib_inflates(const deflate_parameters& p) noexcept { return p.window_bits >= 8 && p.window_bits <= 15; }

@@ -309,8 +309,8 @@ inline output_buffer take_output(session_state& s, output_buffer spare) noexcept
 }
 
 inline transport session_wants(const session_state& s) noexcept {
-  // A handshake that has lost its transport, or never had one, has nobody to send the rest to.
-  if (s.dropped || (s.conn.closing == close_state::lost && s.conn.phase != phase::frames)) return transport::drop;
+  // A handshake whose transport took nothing before it was lost, or was never had, has nobody to send the rest to.
+  if (s.dropped || (s.conn.closing == close_state::lost && s.conn.phase != phase::frames && s.sent == 0)) return transport::drop;
   const transport wish = wants(s.conn);
   return wish != transport::keep && buffered(s) != 0 ? transport::flush : wish;
 }
