@@ -47,14 +47,14 @@ constexpr ws::error grown(std::uint64_t before, std::uint64_t more, std::uint64_
   message.size = before;
   return ws::detail::begin_data_frame(message, ws::opcode::continuation, false, more, {limit, 1});
 }
-constexpr std::uint64_t most = ~std::uint64_t{0};
+constexpr std::uint64_t last = ~std::uint64_t{0};
 
 // F03: nothing wraps, up to the last number.
-static_assert(grown(most - 1, 1, most) == ws::error::none);
-static_assert(grown(most - 1, 2, most) == ws::error::message_too_big);
-static_assert(grown(most, 1, most) == ws::error::message_too_big);
-static_assert(grown(0, most, most) == ws::error::none);
-static_assert(grown(1, most, most) == ws::error::message_too_big);
+static_assert(grown(last - 1, 1, last) == ws::error::none);
+static_assert(grown(last - 1, 2, last) == ws::error::message_too_big);
+static_assert(grown(last, 1, last) == ws::error::message_too_big);
+static_assert(grown(0, last, last) == ws::error::none);
+static_assert(grown(1, last, last) == ws::error::message_too_big);
 
 }  // namespace
 
@@ -566,7 +566,7 @@ TEST_CASE("F18 a compressed message's own bytes are limited to limit + limit/64 
   both([](ws::role self, ws::role peer) {
     ws::options opt;
     opt.max_message = 6400;
-    const std::uint64_t most_packed = 6400 + 100 + 1024;
+    const std::uint64_t most = 6400 + 100 + 1024;
     const ws::negotiated agreed{.extension = nullptr, .agreement = 1};
     const auto announce = [&](std::initializer_list<std::uint64_t> lengths, bool rsv1) {
       char scratch[ws::min_scratch];
@@ -585,10 +585,10 @@ TEST_CASE("F18 a compressed message's own bytes are limited to limit + limit/64 
       }
       return c.why();
     };
-    CHECK(announce({most_packed}, true) == ws::error::none);
-    CHECK(announce({most_packed + 1}, true) == ws::error::message_too_big);
-    CHECK(announce({7000, most_packed - 7000}, true) == ws::error::none);
-    CHECK(announce({7000, most_packed - 7000 + 1}, true) == ws::error::message_too_big);
+    CHECK(announce({most}, true) == ws::error::none);
+    CHECK(announce({most + 1}, true) == ws::error::message_too_big);
+    CHECK(announce({7000, most - 7000}, true) == ws::error::none);
+    CHECK(announce({7000, most - 7000 + 1}, true) == ws::error::message_too_big);
     CHECK(announce({0x7FFFFFFFFFFFFFFFU}, true) == ws::error::message_too_big);
     // A message that is not compressed has no slack.
     CHECK(announce({6400}, false) == ws::error::none);
