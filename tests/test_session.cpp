@@ -207,6 +207,34 @@ TEST_CASE("F14 empty messages are delivered (session)", "[session][F14]") {
   }
 }
 
+TEST_CASE("K10 what is discarded after our Close takes no memory, and has none to overflow", "[session][K10]") {
+  ws::options opt;
+  opt.discard_after_close = true;
+  struct {
+    std::size_t pieces[2];  // of the message that is open at our Close: they fill its memory to the last byte
+    std::size_t next;       // a message after it, which comes cut
+  } const rows[] = {{{1000, 1000}, 300}, {{1000, 1000}, 5000}, {{100, 156}, 200}, {{100, 156}, 20}};
+  for (const auto& row : rows)
+    for (const ws::role self : both_roles) {
+      counting_allocator memory;
+      {
+        side s{self, opt, true, memory.hook()};
+        const ws::role peer = other(self);
+        s.read(frame(peer, 0x02, sim::pattern(row.pieces[0])));
+        s.read(frame(peer, 0x00, sim::pattern(row.pieces[1])));
+        CHECK(s.session.close() == ws::error::none);
+        const std::size_t held = memory.bytes;
+        s.read(frame(peer, 0x80, ""));
+        const std::string cut = frame(peer, 0x82, sim::pattern(row.next));
+        for (std::size_t at = 0; at < cut.size(); at += 7) s.read(cut.substr(at, 7));
+        s.read(frame(peer, 0x01, "text that is not \xFF UTF-8"));
+        CHECK(memory.bytes <= held + 256);  // scratch for a control frame, at most
+        CHECK(s.session.why() == ws::error::text_not_utf8);
+      }
+      CHECK(memory.idle());
+    }
+}
+
 TEST_CASE("a payload stays as it is through send, tick, consume and take_output", "[session]") {
   for (const bool whole : {true, false}) {
     side s{ws::role::server, defaults()};

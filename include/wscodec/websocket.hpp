@@ -235,6 +235,7 @@ inline void free_url(websocket_state& w) noexcept {
   release(w.memory, w.url, w.url_room);
   w.url = nullptr;
   w.url_size = 0;
+  w.where = {};
 }
 
 inline error websocket_connect(websocket_state& w, std::string_view url, std::string_view origin,
@@ -277,8 +278,8 @@ inline error websocket_send(websocket_state& w, std::string_view payload, opcode
   return why;
 }
 
-inline void websocket_consume(websocket_state& w, std::size_t n) noexcept {
-  w.link.consume(n);
+/// Messages that the transport has whole are no longer buffered.
+inline void count_taken(websocket_state& w) noexcept {
   for (void* token = nullptr; w.link.returned(token);) w.buffered -= reinterpret_cast<std::uintptr_t>(token);
 }
 
@@ -381,9 +382,16 @@ class websocket : detail::websocket_state {
   }
   [[nodiscard]] WSCODEC_INLINE std::string_view output() const noexcept { return link.output(); }
   [[nodiscard]] WSCODEC_INLINE std::size_t output(std::span<slice> to) const noexcept { return link.output(to); }
-  WSCODEC_INLINE void consume(std::size_t n) noexcept { detail::websocket_consume(*this, n); }
-  /// For writes that go on meanwhile; see `session`.
-  [[nodiscard]] WSCODEC_INLINE output_buffer take_output(output_buffer spare = {}) noexcept { return link.take_output(spare); }
+  WSCODEC_INLINE void consume(std::size_t n) noexcept {
+    link.consume(n);
+    detail::count_taken(*this);
+  }
+  /// For writes that go on meanwhile; see `session`. What is handed out is not in `buffered_amount()` any more.
+  [[nodiscard]] WSCODEC_INLINE output_buffer take_output(output_buffer spare = {}) noexcept {
+    const output_buffer taken = link.take_output(spare);
+    detail::count_taken(*this);
+    return taken;
+  }
   WSCODEC_INLINE void free_buffer(output_buffer b) noexcept { link.free_buffer(b); }
   /// Moves the clock, microseconds; the deadlines are the options'.
   WSCODEC_INLINE void tick(std::uint64_t now) noexcept {

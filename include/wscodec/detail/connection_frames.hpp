@@ -207,7 +207,9 @@ inline advanced read_frames(connection_state& s, char* const begin, std::size_t 
     const bool whole = fin && s.first_pending && take == s.fr.remaining && take == s.fr.message.size;
     char* to = nullptr;
     const bool join = dest.how == placing::joining || (dest.how == placing::inflating && !s.fr.message.compressed);
-    if (dest.how == placing::copying || (join && !whole)) {
+    // What nobody is told of (K10) needs no place: a session would keep it behind what it had of an open message.
+    const bool quiet = s.closing == close_state::closing && s.opt->discard_after_close;
+    if (dest.how == placing::copying || (join && !whole && !quiet)) {
       if (take != 0 && dest.room == 0) return ask(needs_room, p);
       if (take > dest.room) take = dest.room;
       to = dest.to;
@@ -228,7 +230,6 @@ inline advanced read_frames(connection_state& s, char* const begin, std::size_t 
       s.pending = error::text_not_utf8;
     }
     if (last) s.fr.message.opcode = opcode::continuation;
-    const bool quiet = s.closing == close_state::closing && s.opt->discard_after_close;
     if ((good == 0 && !last) || quiet) {
       if (s.pending != error::none) return fail(s, s.pending, s.offset, p);
       continue;

@@ -162,7 +162,9 @@ inline void queue_owed(session_state& s) noexcept {
 
 inline bool grow_scratch(session_state& s, std::size_t wanted) noexcept {
   connection_state& c = s.conn;
-  std::size_t size = c.scratch_size < min_scratch ? min_scratch : std::size_t{c.scratch_size} * 2;
+  std::size_t size = std::size_t{c.scratch_size} * 2;
+  if (size > c.opt->head.max_head) size = c.opt->head.max_head;
+  if (size < min_scratch) size = min_scratch;
   if (size < wanted) size = wanted;
   void* const memory = reallocate(s.memory, c.scratch, c.scratch_size, size);
   if (memory == nullptr) return false;
@@ -200,6 +202,7 @@ inline bool make_message_room(session_state& s, std::size_t at_hand) noexcept {
   std::size_t capacity = doubled(needed);
   // Once a head announced the last fragment, its sum is known: no more than that.
   if ((c.first_byte & 0x80U) != 0 && c.fr.message.size < capacity) capacity = static_cast<std::size_t>(c.fr.message.size);
+  if (capacity < needed) capacity = needed;  // not covered: only past what 32 bits can address
   return grow(s, s.message, capacity < 256 ? 256 : capacity);
 }
 
