@@ -208,7 +208,7 @@ inline advanced read_frames(connection_state& s, char* const begin, std::size_t 
     char* to = nullptr;
     const bool join = dest.how == placing::joining || (dest.how == placing::inflating && !s.fr.message.compressed);
     // What nobody is told of (K10) needs no place: a session would keep it behind what it had of an open message.
-    const bool quiet = s.closing == close_state::closing && s.opt->discard_after_close;
+    const bool quiet = discards_data(s);
     if (dest.how == placing::copying || (join && !whole && !quiet)) {
       if (take != 0 && dest.room == 0) return ask(needs_room, p);
       if (take > dest.room) take = dest.room;

@@ -85,6 +85,11 @@ struct connection_state {
   };
 };
 
+/// Whether data is discarded: what arrives after our own Close, if the options say so (K10).
+WSCODEC_INLINE bool discards_data(const connection_state& s) noexcept {
+  return s.closing == close_state::closing && s.opt->discard_after_close;
+}
+
 /// What the slow path gives back, by value.
 struct advanced {
   std::uint64_t word = 0;

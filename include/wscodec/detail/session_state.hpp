@@ -411,7 +411,7 @@ inline std::span<char> prepare(session_state& s, std::size_t size) noexcept {
   }
   const bool receiving = c.phase == phase::frames && c.in_frame && reads(c.closing) && (c.first_byte & 8U) == 0 &&
                          c.fr.remaining >= worth_it && c.fr.message.opcode == opcode::binary && !c.fr.message.compressed &&
-                         s.input.size() == 0 && !(c.closing == close_state::closing && c.opt->discard_after_close);
+                         s.input.size() == 0 && !discards_data(c);
   if (receiving && (s.message.capacity != s.message.end || make_message_room(s, size))) {
     const std::size_t room = s.message.capacity - s.message.end;
     s.prepared = prepared_in::message;
