@@ -14,29 +14,29 @@
 #include "detail/kernels.hpp"
 #include "detail/small.hpp"
 
+WSCODEC_DETAIL_BEGIN
+
+struct four_bytes {
+  char at[4];
+};
+
+WSCODEC_DETAIL_END
+
 WSCODEC_FUNCTIONS_BEGIN
 
 /// Reads the key from the four bytes at `p`.
 WSCODEC_INLINE constexpr std::uint32_t load_masking_key(const char* p) noexcept {
-  std::uint32_t key = 0;
-  if (std::is_constant_evaluated()) {  // not covered: constant expressions
-    for (int i = 0; i < 4; ++i) {
-      const int shift = std::endian::native == std::endian::big ? 24 - 8 * i : 8 * i;
-      key |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(p[i])) << shift;
-    }
-  } else {
-    std::memcpy(&key, p, 4);
-  }
+  if (std::is_constant_evaluated()) return std::bit_cast<std::uint32_t>(detail::four_bytes{{p[0], p[1], p[2], p[3]}});
+  std::uint32_t key;
+  std::memcpy(&key, p, 4);
   return key;
 }
 
 /// Writes the key to the four bytes at `p`.
 WSCODEC_INLINE constexpr void store_masking_key(char* p, std::uint32_t key) noexcept {
   if (std::is_constant_evaluated()) {  // not covered: constant expressions
-    for (int i = 0; i < 4; ++i) {
-      const int shift = std::endian::native == std::endian::big ? 24 - 8 * i : 8 * i;
-      p[i] = static_cast<char>(static_cast<std::uint8_t>(key >> shift));
-    }
+    const auto bytes = std::bit_cast<detail::four_bytes>(key);
+    for (int i = 0; i < 4; ++i) p[i] = bytes.at[i];
   } else {
     std::memcpy(p, &key, 4);
   }
@@ -54,9 +54,8 @@ WSCODEC_DETAIL_BEGIN
 /// Byte by byte. `to` may be `from`.
 constexpr void mask_bytes(char* to, const char* from, std::size_t n,
                           std::uint32_t key) noexcept {  // not covered: constant expressions
-  char bytes[4] = {};
-  store_masking_key(bytes, key);
-  for (std::size_t i = 0; i < n; ++i) to[i] = static_cast<char>(from[i] ^ bytes[i % 4]);
+  const auto bytes = std::bit_cast<four_bytes>(key);
+  for (std::size_t i = 0; i < n; ++i) to[i] = static_cast<char>(from[i] ^ bytes.at[i % 4]);
 }
 
 WSCODEC_INLINE void mask_payload(char* to, const char* from, std::size_t n, std::uint32_t key) noexcept {
