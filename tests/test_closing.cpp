@@ -280,6 +280,15 @@ TEST_CASE("K05 a reason over 123 bytes is refused, or cut at a code point by pol
   });
 }
 
+TEST_CASE("K05 what writes a Close payload refuses unless told to cut, and looks at nothing behind the reason", "[closing][K05]") {
+  std::array<char, 125> to{};
+  std::size_t size = 0;
+  const std::string behind = std::string(123, 'r') + '\x80';
+  CHECK(ws::write_close_payload(to.data(), size, ws::close_code::normal, std::string_view{behind}.substr(0, 123)) == ws::error::none);
+  CHECK(size == 125);
+  CHECK(ws::write_close_payload(to.data(), size, ws::close_code::normal, std::string(124, 'r')) == ws::error::close_reason_too_long);
+}
+
 TEST_CASE("K07 every code there is to send: sent, or a local error that changes nothing", "[closing][K07]") {
   const ws::options opt;
   both([&](ws::role self, ws::role) {

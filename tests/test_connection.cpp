@@ -538,10 +538,42 @@ TEST_CASE("what a frame was is told with its pieces", "[connection]") {
   });
 }
 
-TEST_CASE("what a frame was: nothing before the handshake", "[connection]") {
+TEST_CASE("what a frame was: nothing before the handshake, and after a failure", "[connection]") {
   const ws::options opt;
   char scratch[ws::min_scratch];
-  for (const ws::role self : both_roles) CHECK(ws::connection{self, opt, scratch}.frame_remaining() == 0);
+  both([&](ws::role self, ws::role peer) {
+    CHECK(ws::connection{self, opt, scratch}.frame_remaining() == 0);
+    open_connection o{self};
+    std::string cut = frame(peer, 0x81, std::string(1000, '\xFF')).substr(0, 500);
+    while (o.read(cut)) {
+    }
+    CHECK(o.c.why() == ws::error::text_not_utf8);
+    CHECK(o.c.frame_remaining() == 0);
+  });
+}
+
+TEST_CASE("before the handshake nothing is agreed on", "[connection]") {
+  const ws::options opt;
+  char scratch[ws::min_scratch];
+  for (const ws::role self : both_roles) CHECK(ws::connection{self, opt, scratch}.agreed().agreement == 0);
+}
+
+TEST_CASE("F05 F07 F08 F09 F11 every first byte there is of a whole frame, masked or not, between messages",
+          "[connection][F05][F07][F08][F09][F11]") {
+  both([](ws::role self, ws::role peer) {
+    for (unsigned first = 0; first < 256; ++first) {
+      const unsigned op = first & 0x0FU;
+      const bool control = op >= 8 && op <= 10;
+      const bool good = (first & 0x70U) == 0 && (op == 1 || op == 2 || (control && (first & 0x80U) != 0));
+      INFO(first);
+      for (const ws::role sender : both_roles) {
+        open_connection o{self};
+        std::string bytes = frame(sender, first, big_endian(1000, 2) + "12345678");
+        CHECK((o.read(bytes).type == ws::event_type::failed) == !(good && sender == peer));
+        CHECK(ws::explain(o.c.why()).answer == (good && sender == peer ? 0 : 1002));
+      }
+    }
+  });
 }
 
 #if __has_include(<sys/mman.h>) && UINTPTR_MAX > 0xFFFFFFFF

@@ -169,6 +169,12 @@ TEST_CASE("whatever is called first looks at the machine and chooses the kernels
     CHECK(undecided());
     (void)ws::detail::has_sha_instructions();
     CHECK(chosen());
+    ws::detail::for_each_kernels([](const ws::detail::kernels& k) {
+      CHECK(ws::detail::force_kernels(k));
+      CHECK(ws::detail::has_sha_instructions() == std::string_view{k.name}.ends_with("_sha"));
+    });
+  } else {
+    CHECK(&ws::detail::the_kernels() == &ws::detail::avx2_kernels);
   }
   (void)ws::detail::force_kernels(now);
 }

@@ -41,10 +41,11 @@ static_assert(first_byte(0xC0, ws::opcode::text, true) == ws::error::rsv1_unexpe
 static_assert(first_byte(0xC9, none_open, true) == ws::error::rsv1_unexpected);
 
 /// A frame of `more` bytes inside a message of `before`.
-constexpr ws::error grown(std::uint64_t before, std::uint64_t more, std::uint64_t limit) {
+constexpr ws::error grown(std::uint64_t before, std::uint64_t more, std::uint64_t limit, bool compressed = false) {
   ws::message_state message{};
   message.opcode = ws::opcode::binary;
   message.size = before;
+  message.compressed = compressed;
   return ws::detail::begin_data_frame(message, ws::opcode::continuation, false, more, {limit, 1});
 }
 constexpr std::uint64_t last = ~std::uint64_t{0};
@@ -55,6 +56,8 @@ static_assert(grown(last - 1, 2, last) == ws::error::message_too_big);
 static_assert(grown(last, 1, last) == ws::error::message_too_big);
 static_assert(grown(0, last, last) == ws::error::none);
 static_assert(grown(1, last, last) == ws::error::message_too_big);
+static_assert(grown(last - 1, 1, last, true) == ws::error::none);
+static_assert(grown(last - 1, 2, last, true) == ws::error::message_too_big);
 
 }  // namespace
 

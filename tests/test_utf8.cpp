@@ -277,6 +277,18 @@ TEST_CASE("F15 every kernel finds the first bad byte, at every length", "[utf8][
     }
 }
 
+TEST_CASE("F15 every kernel goes on alike where it takes long text in pieces", "[utf8][F15][kernels]") {
+  random_numbers random;
+  for (const std::size_t pieces : {4096U, 8192U, 12288U, 16384U - 9U})
+    for (std::size_t n = pieces - 9; n <= pieces + 9; ++n)
+      for (int round = 0; round < 3; ++round) {
+        std::string text = round == 0 ? std::string(n, 'a') : random_text(random, n);
+        text.resize(n);  // perhaps cuts a code point
+        if (round == 2) text[n - 1 - random.below(40)] = '\xC0';
+        if (!all_agree(text)) FAIL("length " << n << ", round " << round);
+      }
+}
+
 TEST_CASE("F15 every kernel finds the first bad byte of a cut and broken text", "[utf8][F15][F16][kernels]") {
   random_numbers random;
   for (int round = 0; round < 3000; ++round) {
