@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -1301,4 +1302,90 @@ TEST_CASE("K14 calls in any order do no harm", "[session][K14]") {
     INFO("seed " << seed);
     call_in_any_order(seed);
   }
+}
+
+namespace {
+
+/// A connection from its handshake to its end, and one that is refused, by both roles with these options; how they ended.
+std::string two_lives(const ws::options& opt) {
+  constexpr std::uint64_t year = 31'557'600'000'000;
+  const auto carry = [](side& client, side& server) {
+    while (client.session.buffered_amount() + server.session.buffered_amount() != 0) {
+      server.read(client.take());
+      client.read(server.take());
+    }
+  };
+  side client{ws::role::client, opt, false}, server{ws::role::server, opt, false};
+  for (side* s : {&client, &server}) s->happened(s->session.tick(40 * year));
+  CHECK(client.session.connect({.host = "h"}) == ws::error::none);
+  carry(client, server);
+  if (client.session.is_open()) {
+    CHECK(client.session.send(ws::opcode::text, "he", false) == ws::error::none);
+    CHECK(client.session.send(ws::opcode::continuation, "y") == ws::error::none);
+    carry(client, server);
+  }
+  for (const std::uint64_t now : {41 * year, 42 * year, 43 * year}) {
+    for (side* s : {&client, &server}) s->happened(s->session.tick(now));
+    carry(client, server);
+  }
+  (void)client.session.close();
+  carry(client, server);
+  server.read("junk!");
+  std::string ends = wire::name(server.session.why()) + " " + wire::name(client.session.why());
+  if (server.session.was_clean() && client.session.was_clean() && server.events().find("text \"hey\"") != std::string::npos) ends += ", clean";
+  ends += ", " + wire::name(server.session.wants());
+
+  side asks{ws::role::client, opt, false}, refuses{ws::role::server, opt, false};
+  refuses.accepts = false;
+  std::string body;
+  asks.on_event = [&](const ws::event& ev) {
+    if (ev.type == ws::event_type::body) body += ev.payload;
+  };
+  CHECK(asks.session.connect({.host = "h"}) == ws::error::none);
+  refuses.read(asks.take());
+  if (refuses.session.respond({.status = 404, .body = "no"}) == ws::error::none) asks.read(refuses.take());
+  return ends + ", " + body;
+}
+
+}  // namespace
+
+TEST_CASE("every limit and deadline may be 0, 1 and the largest of its type", "[session][F12][F18][F23][H26][C07][K15][T01][T02][T03][T04][T05][T07]") {
+  const std::string usual = "none none, clean, half_close, no";
+  CHECK(two_lives({}) == usual);
+  const auto three = [](auto ws::options::*member, const std::string& at_0, const std::string& at_1, const std::string& at_most) {
+    ws::options opt;
+    using number = std::remove_reference_t<decltype(opt.*member)>;
+    opt.*member = 0;
+    CHECK(two_lives(opt) == at_0);
+    opt.*member = 1;
+    CHECK(two_lives(opt) == at_1);
+    opt.*member = std::numeric_limits<number>::max();
+    CHECK(two_lives(opt) == at_most);
+  };
+  const auto three_of_head = [&](std::uint32_t ws::head_limits::*member, const std::string& small) {
+    ws::options opt;
+    for (const std::uint32_t n : {0U, 1U}) {
+      opt.head.*member = n;
+      CHECK(two_lives(opt) == small);
+    }
+    opt.head.*member = ~std::uint32_t{0};
+    CHECK(two_lives(opt) == usual);
+  };
+  const std::string too_big = "message_too_big none, drop, no", too_many = "too_many_fragments none, drop, no";
+  three(&ws::options::max_message, too_big, too_big, usual);
+  three(&ws::options::max_fragments, too_many, too_many, usual);
+  three(&ws::options::max_response_body, "none none, clean, half_close, ", "none none, clean, half_close, n", usual);
+  three(&ws::options::max_discarded, "none none, clean, drop, no", "none none, clean, drop, no", usual);
+  three_of_head(&ws::head_limits::max_head, "head_too_large head_too_large, drop, ");
+  three_of_head(&ws::head_limits::max_request_line, "request_line_too_long handshake_refused, drop, ");
+  three_of_head(&ws::head_limits::max_fields, "too_many_fields too_many_fields, drop, ");
+  three(&ws::options::handshake_timeout, usual, usual, usual);
+  three(&ws::options::close_timeout, usual, usual, usual);
+  three(&ws::options::ping_interval, usual, usual, usual);
+  three(&ws::options::ping_jitter, usual, usual, usual);
+  three(&ws::options::pong_timeout, usual, usual, usual);
+  three(&ws::options::idle_timeout, usual, "idle_timeout idle_timeout, half_close, no", usual);
+  three(&ws::options::write_timeout, usual, usual, usual);
+  three(&ws::options::high_water, usual, usual, usual);
+  three(&ws::options::low_water, usual, usual, usual);
 }

@@ -1,6 +1,7 @@
 """What a hostile server sends to conformance_client and to echo_client, and how they must end.
 
-A case: (name, title with the rule ids, function of a Peer whose request was read but not answered, what echo_client says).
+A case: (name, title with the rule ids, function of a Peer whose request was read but not answered, what echo_client says, bytes
+of memory that it may make the client hold).
 """
 
 import os
@@ -12,7 +13,7 @@ import time
 
 import cases_client
 from cases_client import response
-from inputs_server import BAD, FRAMES, MIB
+from inputs_server import BAD, FRAMES, MALLOC, MIB, SLACK
 from peer import Keys, Peer
 from wire import BINARY, CONT, PING, TEXT, Failure, head
 
@@ -20,8 +21,8 @@ CASES = []
 PROCESSOR = 0.4  # seconds of it that a client may use in a case
 
 
-def case(name, title, function, words):
-    CASES.append((name, title, function, words))
+def case(name, title, function, words, holds=0):
+    CASES.append((name, title, function, words, holds))
 
 
 # ---- outcomes
@@ -164,8 +165,9 @@ STATES = {
     "refusal": lambda peer: b"HTTP/1.1 404 No\r\nContent-Length: 100\r\n\r\n",
 }
 for name, make in STATES.items():
-    case(f"reset.{name}", f"K12 a reset, before it: {name}", reset(make), "")
-    case(f"end.{name}", f"K12 EOF, before it: {name}", ended(make), "")
+    held = 3 * 4 * MIB if name.startswith("message") else 0  # twice the message, and its answer
+    case(f"reset.{name}", f"K12 a reset, before it: {name}", reset(make), "", held)
+    case(f"end.{name}", f"K12 EOF, before it: {name}", ended(make), "", held)
 
 
 def ended_unread(make):
@@ -186,11 +188,14 @@ def reset_unread(make):
     return run
 
 
-for name, make in {"messages": lambda peer: response(peer) + peer.binary(bytes(MIB)) * 6,
-                   "pings": lambda peer: response(peer) + peer.ping(b"p" * 125) * 60_000,
-                   "failure": lambda peer: response(peer) + peer.binary(bytes(12 * MIB)) + b"\xff"}.items():
-    case(f"unread.end.{name}", f"K12 EOF while nothing is drained: {name}", ended_unread(make), "")
-    case(f"unread.reset.{name}", f"K12 a reset while nothing is drained: {name}", reset_unread(make), "")
+UNREAD = {
+    "messages": (lambda peer: response(peer) + peer.binary(bytes(MIB)) * 6, 2 * MIB + 2 * MIB),  # a message, and answers up to high_water
+    "pings": (lambda peer: response(peer) + peer.ping(b"p" * 125) * 60_000, MIB),
+    "failure": (lambda peer: response(peer) + peer.binary(bytes(12 * MIB)) + b"\xff", 3 * 12 * MIB),
+}
+for name, (make, held) in UNREAD.items():
+    case(f"unread.end.{name}", f"K12 EOF while nothing is drained: {name}", ended_unread(make), "", held)
+    case(f"unread.reset.{name}", f"K12 a reset while nothing is drained: {name}", reset_unread(make), "", held)
 
 
 def no_answer(peer):
@@ -218,7 +223,7 @@ class Client:
         self.listener.settimeout(5)
         self.words = tempfile.TemporaryFile()
         self.process = subprocess.Popen([program, "ws://127.0.0.1:%d" % self.listener.getsockname()[1], *arguments],
-                                        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.words)
+                                        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.words, env=os.environ | MALLOC)
         self.nonces = set()
 
     def accept(self):
@@ -244,6 +249,10 @@ class Client:
             time.sleep(0.005)
         raise Failure(f"the client still runs after {seconds} s")
 
+    def memory(self, field):
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field + ":"))
+
     def end(self):
         if self.process.returncode is None:
             self.process.kill()
@@ -253,8 +262,8 @@ class Client:
         self.words.close()
 
 
-def through_loop(program, function):
-    """conformance_client: this is its first case of two; the second is healthy."""
+def through_loop(program, function, holds):
+    """conformance_client: this is its first case of two; the second is healthy. Between them its memory is looked at."""
     client = Client(program)
     try:
         peer = opened(client.accept())
@@ -262,11 +271,14 @@ def through_loop(program, function):
         peer.finish()
         peer.close()
         peer = client.accept()
+        before = client.memory("VmRSS")
         try:
             function(peer)
         finally:
             peer.close()
         peer = opened(client.accept())
+        if (more := client.memory("VmHWM") - before) > holds + SLACK:
+            raise Failure(f"the client held {more >> 10} KiB more, at most {holds + SLACK >> 10} are expected")
         peer.echo(TEXT, b"still there?")
         peer.finish()
         peer.close()
