@@ -549,6 +549,9 @@ TEST_CASE("what a frame was: nothing before the handshake, and after a failure",
     }
     CHECK(o.c.why() == ws::error::text_not_utf8);
     CHECK(o.c.frame_remaining() == 0);
+    cut = "what is discarded";
+    CHECK(!o.read(cut));
+    CHECK(o.c.frame_remaining() == 0);
   });
 }
 
@@ -637,6 +640,24 @@ TEST_CASE("H13 no subprotocol is in use unless one was agreed on, also of a long
     opt.subprotocols = std::span{names}.first(n);
     open_connection o{ws::role::server, opt};
     CHECK(o.c.subprotocol() == "");
+  }
+}
+
+TEST_CASE("H13 the subprotocol that was selected is the one in use, wherever it is in the list", "[connection][H13]") {
+  constexpr std::string_view names[] = {"first", "second", "third"};
+  const ws::options opt{.subprotocols = names};
+  for (const std::string_view selected : {names[0], names[1], names[2], std::string_view{}}) {
+    char scratch[ws::min_scratch];
+    ws::connection c{ws::role::server, opt, scratch};
+    std::string request =
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: third, second, first\r\n\r\n";
+    std::span<char> rest{request};
+    REQUIRE(c.next(rest).type == ws::event_type::request);
+    char to[512];
+    ws::output out{to};
+    REQUIRE(c.accept(out, {.subprotocol = selected}) == ws::error::none);
+    CHECK(c.subprotocol() == selected);
   }
 }
 

@@ -18,6 +18,20 @@ struct answered {
   std::string_view name;
   unsigned answer;
 };
+// RFC 6455 7.4.1 and the registry of IANA: from 1000 on, without 1004.
+static_assert([] {
+  using enum ws::close_code;
+  const ws::close_code codes[] = {normal,   going_away,      protocol_error,   unsupported_data, none,
+                                  no_status, abnormal,        invalid_payload,  policy_violation, message_too_big,
+                                  mandatory_extension, internal_error, service_restart, try_again_later, bad_gateway};
+  unsigned number = 1000;
+  for (const ws::close_code code : codes) {
+    if (code != none && static_cast<unsigned>(code) != number) return false;
+    ++number;
+  }
+  return number == 1015 && static_cast<unsigned>(none) == 0;
+}());
+
 constexpr answered answers[] = {
     {ws::error::bare_line_feed, "bare_line_feed", 400},
     {ws::error::bare_carriage_return, "bare_carriage_return", 400},

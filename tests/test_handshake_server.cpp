@@ -294,6 +294,15 @@ TEST_CASE("H12 empty list members are skipped, spaces do not matter", "[handshak
     CHECK(check_accepted(added(good_request, "Sec-WebSocket-Extensions: " + std::string{list} + "\r\n"), options).agreement == 2);
 }
 
+TEST_CASE("a failure that has no HTTP status of its own is told as 500", "[handshake]") {
+  char to[512];
+  for (const ws::error why : {ws::error::message_too_big, ws::error::text_not_utf8}) {
+    ws::output out{to};
+    CHECK(ws::detail::write_rejection(out, why) == ws::error::none);
+    CHECK(std::string_view{to, out.size()}.starts_with("HTTP/1.1 500 "));
+  }
+}
+
 TEST_CASE("H13 subprotocols are tokens, each offered once", "[handshake][H13]") {
   for (const std::string_view list : {"a b", "a, b c", "a/b", "\"a\"", "a;q=1", "a, b=c", "\xC3\xA9", "a, (b)", "@"})
     check_rejected(added(good_request, "Sec-WebSocket-Protocol: " + std::string{list} + "\r\n"), ws::error::subprotocol_invalid, 400);

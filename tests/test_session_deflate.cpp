@@ -705,6 +705,11 @@ TEST_CASE("D17 tick gives back what was not used for release_after", "[deflate][
   (void)l.pass(l.client, sample(2000));
   CHECK(l.messages.size() == 2);
   CHECK_FALSE(l.failed);
+  // It counts from the last use.
+  (void)l.server.tick(1'999'999);
+  CHECK(server.live > 250000);
+  (void)l.server.tick(2'000'000);
+  CHECK(server.live < 20000);
 }
 
 TEST_CASE("D17 ten thousand negotiated sessions that are idle hold under 5 MB", "[deflate][D17][memory]") {

@@ -277,6 +277,15 @@ TEST_CASE("F15 every kernel finds the first bad byte, at every length", "[utf8][
     }
 }
 
+TEST_CASE("F16 a code point that is cut where many vectors of ASCII begin is found", "[utf8][F15][F16][kernels]") {
+  for (const std::string_view point : {"\xC3\xA9"sv, "\xE2\x82\xAC"sv, "\xE1\x80\x80"sv, "\xF0\x9F\x98\x80"sv, "\xF1\x80\x80\x80"sv})
+    for (std::size_t have = 1; have <= point.size(); ++have)
+      for (const std::size_t seam : {16U, 32U, 64U, 128U, 256U, 512U})
+        for (const std::size_t behind : {0U, 63U, 64U, 127U, 128U, 129U, 300U})
+          if (!all_agree(std::string(seam - have, 'a') + std::string{point.substr(0, have)} + std::string(behind, 'z')))
+            FAIL("length " << point.size() << ", have " << have << ", seam " << seam << ", behind " << behind);
+}
+
 TEST_CASE("F15 every kernel goes on alike where it takes long text in pieces", "[utf8][F15][kernels]") {
   random_numbers random;
   for (const std::size_t pieces : {4096U, 8192U, 12288U, 16384U - 9U})
