@@ -277,6 +277,15 @@ TEST_CASE("F15 every kernel finds the first bad byte, at every length", "[utf8][
     }
 }
 
+TEST_CASE("F16 every second byte there is behind a lead that a read cut off", "[utf8][F15][F16][kernels]") {
+  for (int lead = 0xC2; lead <= 0xF4; ++lead)
+    for (int second = 0; second < 256; ++second) {
+      const std::size_t more = lead < 0xE0 ? 0 : lead < 0xF0 ? 1 : 2;
+      const std::string text = std::string{static_cast<char>(lead), static_cast<char>(second)} + std::string(more, '\x80') + std::string(70, 'z');
+      if (!agrees_when_cut(text, 1)) FAIL("lead " << lead << ", second " << second);
+    }
+}
+
 TEST_CASE("F16 a code point that is cut where many vectors of ASCII begin is found", "[utf8][F15][F16][kernels]") {
   for (const std::string_view point : {"\xC3\xA9"sv, "\xE2\x82\xAC"sv, "\xE1\x80\x80"sv, "\xF0\x9F\x98\x80"sv, "\xF1\x80\x80\x80"sv})
     for (std::size_t have = 1; have <= point.size(); ++have)
