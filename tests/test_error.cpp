@@ -11,13 +11,6 @@ namespace ws = wscodec;
 
 namespace {
 
-/// What the peer is told of a broken rule: an HTTP status of the opening handshake, or a close code. Everything else is
-/// told to nobody.
-struct answered {
-  ws::error why;
-  std::string_view name;
-  unsigned answer;
-};
 // RFC 6455 7.4.1 and the registry of IANA: from 1000 on, without 1004.
 static_assert([] {
   using enum ws::close_code;
@@ -32,6 +25,13 @@ static_assert([] {
   return number == 1015 && static_cast<unsigned>(none) == 0;
 }());
 
+/// What the peer is told of a broken rule: an HTTP status of the opening handshake, or a close code. Everything else is
+/// told to nobody.
+struct answered {
+  ws::error why;
+  std::string_view name;
+  unsigned answer;
+};
 constexpr answered answers[] = {
     {ws::error::bare_line_feed, "bare_line_feed", 400},
     {ws::error::bare_carriage_return, "bare_carriage_return", 400},
