@@ -13,7 +13,7 @@ import time
 
 import cases_client
 from cases_client import response
-from inputs_server import BAD, FRAMES, MALLOC, MIB, SLACK
+from inputs_server import BAD, FRAMES, MALLOC, MIB, SLACK, memory_of
 from peer import Keys, Peer
 from wire import BINARY, CONT, PING, TEXT, Failure, head
 
@@ -249,10 +249,6 @@ class Client:
             time.sleep(0.005)
         raise Failure(f"the client still runs after {seconds} s")
 
-    def memory(self, field):
-        with open(f"/proc/{self.process.pid}/status") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field + ":"))
-
     def end(self):
         if self.process.returncode is None:
             self.process.kill()
@@ -271,13 +267,13 @@ def through_loop(program, function, holds):
         peer.finish()
         peer.close()
         peer = client.accept()
-        before = client.memory("VmRSS")
+        before = memory_of(client.process, "VmRSS")
         try:
             function(peer)
         finally:
             peer.close()
         peer = opened(client.accept())
-        if (more := client.memory("VmHWM") - before) > holds + SLACK:
+        if (more := memory_of(client.process, "VmHWM") - before) > holds + SLACK:
             raise Failure(f"the client held {more >> 10} KiB more, at most {holds + SLACK >> 10} are expected")
         peer.echo(TEXT, b"still there?")
         peer.finish()

@@ -19,6 +19,14 @@ MIB = 1 << 20
 SLACK = MIB  # the kernel counts pages in lots, and a buffer to read into is not given back
 # Freed memory goes back at once, so that the next case begins with what is needed.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_TOP_PAD_": "0"}
+
+
+def memory_of(process, field):
+    """A row of what the system knows of a process's memory, in bytes."""
+    with open(f"/proc/{process.pid}/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field + ":"))
+
+
 NO_KEY = b"\0\0\0\0"  # legal (F06), and quick to write a million times
 OFFER = (b"Sec-WebSocket-Extensions: permessage-deflate",)
 
