@@ -2,7 +2,6 @@
 // same however they are cut, memory stays in proportion, and nothing comes after a failure.
 #include <array>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -131,20 +130,10 @@ outcome run_connection(const setting& s, std::string_view input, split how) {
   };
   for (std::size_t at = 0; at < input.size();) {
     const std::size_t n = pieces.next(input.size() - at);
-    const auto piece = std::make_unique<char[]>(n);
-    std::memcpy(piece.get(), input.data() + at, n);
+    const fuzz::exact piece{input.substr(at, n)};
     at += n;
-    std::span<char> bytes{piece.get(), n};
-    std::size_t idle = 0;
-    for (;;) {
-      const std::size_t before = bytes.size();
-      const ws::event ev = conn.next(bytes);
-      REQUIRE(bytes.size() <= before);
-      if (!ev) break;
-      idle = bytes.size() == before ? idle + 1 : 0;
-      REQUIRE(idle <= 2);  // an event that eats nothing is followed by one that does
-      handle(ev);
-    }
+    std::span<char> bytes = piece.bytes();
+    fuzz::feed(conn, bytes, handle);
     REQUIRE(bytes.empty());
   }
   if (const ws::event ev = conn.end_of_input()) handle(ev);
@@ -188,11 +177,10 @@ outcome run_session(const setting& s, std::string_view input, split how, bool pr
         session.commit(n);
         while (const ws::event ev = session.next()) handle(ev);
       } else {
-        const auto piece = std::make_unique<char[]>(n);
-        std::memcpy(piece.get(), input.data() + at, n);
+        const fuzz::exact piece{input.substr(at, n)};
         received += n;
-        std::span<char> bytes{piece.get(), n};
-        while (const ws::event ev = session.next(bytes)) handle(ev);
+        std::span<char> bytes = piece.bytes();
+        fuzz::feed(session, bytes, handle);
         REQUIRE(bytes.empty());
       }
       at += n;

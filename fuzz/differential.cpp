@@ -1,18 +1,48 @@
-// The same frames through us and through wslay: a disagreement must be one of those that tests/differential explains.
+// The same frames through us and through wslay: a disagreement must be one of those that tests/differential explains. However
+// the frames are cut we say the same of them, and our memory stays in proportion.
 // The first byte of an input chooses who reads: 0 a server, 1 a client.
 #include <cstdio>
+#include <span>
 #include <string_view>
 
 #include "../tests/differential/disagreements.hpp"
 #include "../tests/differential/wslay.hpp"
 #include "fuzz.hpp"
 
+namespace d = differential;
+
+namespace {
+
+d::our_outcome ours(d::kind what, std::string_view input, fuzz::splits pieces) {
+  fuzz::counted_memory memory;
+  d::our_outcome got;
+  {
+    d::endpoint we{what, &memory.hook};
+    for (std::size_t at = 0; at < input.size();) {
+      const fuzz::exact piece{input.substr(at, pieces.next(input.size() - at))};
+      at += piece.size();
+      std::span<char> bytes = piece.bytes();
+      fuzz::feed(we.session, bytes, [&](const d::ws::event& ev) { (void)we.take(ev); });
+      REQUIRE(bytes.empty());
+      REQUIRE(memory.live <= 8 * at + 4096);
+    }
+    got = we.o;
+  }
+  REQUIRE(memory.live == 0);
+  return got;
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  namespace d = differential;
   fuzz::choices input{data, size};
   const d::kind what = (input.byte() & 1U) == 0 ? d::kind::frames_to_server : d::kind::frames_to_client;
   const std::string_view bytes = input.rest();
-  const d::our_outcome us = d::ours(what, bytes);
+  const d::our_outcome us = ours(what, bytes, {fuzz::splits::how::whole, 0});
+  for (const fuzz::splits::how way : {fuzz::splits::how::bytes, fuzz::splits::how::random}) {
+    const d::our_outcome cut = ours(what, bytes, {way, static_cast<std::uint32_t>(size)});
+    REQUIRE(cut == us && cut.why == us.why && cut.offset == us.offset && cut.before_close == us.before_close);
+  }
   const d::outcome them = d::run_wslay(what, bytes);
   const d::met m{d::peer::wslay, what, bytes, us, them};
   bool explained = d::agrees(m);

@@ -1,5 +1,5 @@
-// What the fuzz targets share: a check that ends the program, a reader of the input's first bytes, splits, memory that is
-// counted, and a main that replays files where there is no libFuzzer (-DWSCODEC_FUZZ_REPLAY).
+// What the fuzz targets share: a check that ends the program, a reader of the input's first bytes, splits, memory of the exact
+// size and memory that is counted, and a main that replays files where there is no libFuzzer (-DWSCODEC_FUZZ_REPLAY).
 #ifndef WSCODEC_FUZZ_FUZZ_HPP
 #define WSCODEC_FUZZ_FUZZ_HPP
 
@@ -7,9 +7,16 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 #include <wscodec/allocator.hpp>
+
+#include "../tests/guarded.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
@@ -31,6 +38,11 @@ class choices {
     const auto b = static_cast<std::uint8_t>(rest_.front());
     rest_.remove_prefix(1);
     return b;
+  }
+  std::string_view bytes(std::size_t n) {
+    const std::string_view taken = rest_.substr(0, n);
+    rest_.remove_prefix(taken.size());
+    return taken;
   }
   std::string_view rest() const { return rest_; }
 
@@ -58,6 +70,61 @@ class splits {
   how how_;
   std::uint32_t state_;
 };
+
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool watched = true;
+#elif defined(__has_feature)
+inline constexpr bool watched = __has_feature(address_sanitizer);
+#else
+inline constexpr bool watched = false;
+#endif
+
+/// Memory of its exact size: whoever touches the byte behind it (with the address sanitizer also the one before it) is
+/// caught. Without the sanitizer its end is where a page begins that may not be touched, up to 16 KiB.
+class exact {
+ public:
+  explicit exact(std::size_t size) : size_(size) {
+    if (watched || size > guarded::room) {
+      block_.reset(new char[size]);
+      return;
+    }
+    if (spare.empty()) spare.push_back(std::make_unique<guarded>());
+    page_ = std::move(spare.back());
+    spare.pop_back();
+  }
+  explicit exact(std::string_view from) : exact(from.size()) {
+    if (!from.empty()) std::memcpy(data(), from.data(), from.size());
+  }
+  exact(const exact&) = delete;
+  exact& operator=(const exact&) = delete;
+  ~exact() {
+    if (page_) spare.push_back(std::move(page_));
+  }
+  char* data() const { return page_ ? page_->last(size_) : block_.get(); }
+  std::size_t size() const { return size_; }
+  std::string_view view() const { return {data(), size_}; }
+  std::span<char> bytes() const { return {data(), size_}; }
+
+ private:
+  inline static std::vector<std::unique_ptr<guarded>> spare;
+  std::unique_ptr<guarded> page_;
+  std::unique_ptr<char[]> block_;
+  std::size_t size_;
+};
+
+/// Lets an endpoint read `bytes` and gives each event to `take`. Every call must get further: an event that eats nothing
+/// is followed by one that does.
+void feed(auto& endpoint, std::span<char>& bytes, auto&& take) {
+  for (std::size_t idle = 0;;) {
+    const std::size_t before = bytes.size();
+    const auto ev = endpoint.next(bytes);
+    REQUIRE(bytes.size() <= before);
+    if (!ev) return;
+    idle = bytes.size() == before ? idle + 1 : 0;
+    REQUIRE(idle <= 2);
+    take(ev);
+  }
+}
 
 // Counts what is allocated, and can fail at one allocation.
 struct counted_memory {

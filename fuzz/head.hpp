@@ -2,8 +2,6 @@
 #ifndef WSCODEC_FUZZ_HEAD_HPP
 #define WSCODEC_FUZZ_HEAD_HPP
 
-#include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,16 +12,6 @@
 namespace fuzz {
 
 namespace ws = wscodec;
-
-/// The bytes in memory of their own size, so that a look beyond the end is seen.
-struct exact {
-  std::unique_ptr<char[]> memory;
-  std::size_t size;
-  explicit exact(std::string_view from) : memory(new char[from.size()]), size(from.size()) {
-    if (size != 0) std::memcpy(memory.get(), from.data(), size);
-  }
-  std::string_view view() const { return {memory.get(), size}; }
-};
 
 inline bool inside(std::string_view part, std::string_view text) {
   return part.empty() || (part.data() >= text.data() && part.data() + part.size() <= text.data() + text.size());

@@ -1,6 +1,5 @@
 // Arbitrary bytes as compressed messages, for a session of either role and for the inflating reader, whole and in pieces:
 // the same messages and the same verdict, never more than the limit, and memory in proportion.
-#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -81,11 +80,10 @@ std::string run_session(const setting& s, const std::vector<std::string_view>& m
     std::size_t given = 0;
     for (std::size_t at = 0; at < wire.size();) {
       const std::size_t n = pieces.next(wire.size() - at);
-      const auto piece = std::make_unique<char[]>(n);
-      std::memcpy(piece.get(), wire.data() + at, n);
+      const fuzz::exact piece{std::string_view{wire}.substr(at, n)};
       at += n;
-      std::span<char> bytes{piece.get(), n};
-      while (const ws::event ev = session.next(bytes)) {
+      std::span<char> bytes = piece.bytes();
+      fuzz::feed(session, bytes, [&](const ws::event& ev) {
         REQUIRE(ev.type == ws::event_type::message || ev.type == ws::event_type::failed);
         if (ev.type == ws::event_type::message) {
           REQUIRE(ev.payload.size() <= s.options.max_message);
@@ -95,7 +93,7 @@ std::string run_session(const setting& s, const std::vector<std::string_view>& m
           add(log, ev.why());
         }
         session.consume(session.output().size());
-      }
+      });
       // The inflater itself has 8 KiB and its window; an inflated message has at most twice its size, or its limit.
       REQUIRE(memory.live <= 56 * 1024 + s.options.max_message + 2 * given);
     }
@@ -118,17 +116,16 @@ std::string run_reader(const setting& s, const std::vector<std::string_view>& me
       std::size_t at = 0;
       do {
         const std::size_t n = message.empty() ? 0 : pieces.next(message.size() - at);
-        const std::string piece{message.substr(at, n)};
+        const fuzz::exact piece{message.substr(at, n)};
         at += n;
-        reader.feed(s.op == ws::opcode::text, piece, at == message.size());
+        reader.feed(s.op == ws::opcode::text, piece.view(), at == message.size());
         for (;;) {
-          const std::size_t size = rooms.next(20000);
-          const auto to = std::make_unique<char[]>(size);
-          got = reader.next({to.get(), size});
+          const fuzz::exact to{rooms.next(guarded::room)};
+          got = reader.next(to.bytes());
           if (!got) break;
           if (got.type == ws::inflated_piece::kind::failed) {
             add(log, got.why);
-            REQUIRE(!reader.next({to.get(), size}));
+            REQUIRE(!reader.next(to.bytes()));
             return log;
           }
           inflated.append(got.payload);

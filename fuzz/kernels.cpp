@@ -1,7 +1,6 @@
 // Masking and UTF-8 validation by every kernel that this machine can run, against the plainest code there is: whole and cut
 // anywhere, in memory of the exact size.
 #include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <wscodec/mask.hpp>
@@ -49,22 +48,14 @@ verdict reference(std::string_view text) {
   return {i, false};
 }
 
-/// A copy of its exact size.
-std::unique_ptr<char[]> copy(std::string_view text) {
-  auto memory = std::make_unique<char[]>(text.size());
-  if (!text.empty()) std::memcpy(memory.get(), text.data(), text.size());
-  return memory;
-}
-
 /// Runs `check(piece's copy, its size, key there, state)`, which returns how many bytes are good, over pieces.
 verdict in_pieces(std::string_view wire, std::uint32_t key, std::string_view plain, std::uint32_t seed, auto&& check) {
   fuzz::splits pieces{fuzz::splits::how::random, seed};
   std::uint8_t state = 0;
   for (std::size_t at = 0; at < wire.size();) {
     const std::size_t n = seed == 0 ? wire.size() : pieces.next(wire.size() - at);
-    const auto piece = copy(wire.substr(at, n));
-    const auto to = std::make_unique<char[]>(n);
-    const std::size_t good = check(piece.get(), to.get(), n, ws::rotate_masking_key(key, at), state, plain.substr(at, n));
+    const fuzz::exact piece{wire.substr(at, n)}, to{n};
+    const std::size_t good = check(piece.data(), to.data(), n, ws::rotate_masking_key(key, at), state, plain.substr(at, n));
     if (good != n) return {at + good, false};
     at += n;
   }

@@ -1,7 +1,6 @@
 // A client and a server session on a link, driven by a program of calls. On a good link every message arrives, in order and
 // unchanged, and both ends close cleanly; on a hostile one, which flips, drops and inserts bytes, there is a clear error, and
 // memory stays in proportion.
-#include <cstring>
 #include <deque>
 #include <span>
 #include <string>
@@ -75,6 +74,15 @@ struct pair {
     }
   }
 
+  void reads(end& to, std::string_view bytes, std::size_t piece) {
+    to.received += bytes.size();
+    for (std::size_t at = 0; at < bytes.size(); at += piece) {
+      const fuzz::exact part{bytes.substr(at, piece)};
+      std::span<char> rest = part.bytes();
+      fuzz::feed(to.session, rest, [&](const ws::event& ev) { handle(to, ev); });
+    }
+  }
+
   /// Carries up to `most` bytes from one end to the other, as pieces of `piece`.
   void carry(end& from, std::size_t most, std::size_t piece, unsigned damage, bool takes) {
     std::string bytes;
@@ -97,14 +105,7 @@ struct pair {
       else bytes.insert(at, 1, static_cast<char>(damage));
     }
     end& to = other(from);
-    to.received += bytes.size();
-    for (std::size_t at = 0; at < bytes.size(); at += piece) {
-      std::string part = bytes.substr(at, piece);
-      std::span<char> rest{part};
-      while (const ws::event ev = to.session.next(rest)) handle(to, ev);
-    }
-    REQUIRE(from.memory.live <= 700000 + 8 * (from.received + from.queued));
-    REQUIRE(to.memory.live <= 700000 + 8 * (to.received + to.queued));
+    reads(to, bytes, piece);
   }
 
   void sends(end& e, ws::opcode op, std::string payload, bool last, bool borrows) {
@@ -172,6 +173,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 7:
         if (run.byte() < 8 && !e.in_message) (void)e.session.close(ws::close_code::normal, "enough");
         break;
+      case 8: {
+        // Bytes of the input: as a message, or on a hostile link as if the other end had sent them.
+        const std::string_view bytes = run.bytes(run.byte());
+        if (both.hostile && (what & 64U) != 0) {
+          both.damaged = true;
+          both.reads(e, bytes, 1 + bytes.size() / 2);
+        } else if (!e.in_message || e.sent.back().op == ws::opcode::binary) {
+          both.sends(e, ws::opcode::binary, std::string{bytes}, (what & 128U) == 0, false);
+        }
+        break;
+      }
       default: {
         const std::size_t most = 1U + run.byte() * 16U;
         const unsigned how = run.byte();
@@ -180,6 +192,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       }
     }
     for (void* token = nullptr; e.session.returned(token);) REQUIRE(token == &e);
+    for (const end* one : {&both.client, &both.server}) REQUIRE(one->memory.live <= 700000 + 8 * (one->received + one->queued));
   }
   // What is open is finished, what was sent arrives, and both ends close.
   for (end* e : {&both.client, &both.server})

@@ -1,5 +1,6 @@
 // The head of a request: two bytes of choices, and then the head and what follows. Scanned the same however it is cut; a server
-// session and `upgrade`, for a head that somebody else parsed, say the same of it; memory stays in proportion.
+// session and `upgrade`, for a head that somebody else parsed, say the same of it; memory and
+// output stay in proportion.
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,10 +30,12 @@ verdict serve(std::string_view text, const ws::options& options, fuzz::splits pi
     for (std::size_t at = 0; at < text.size() && !v.asked;) {
       const std::size_t n = pieces.next(text.size() - at);
       const fuzz::exact piece{text.substr(at, n)};
-      std::span<char> bytes{piece.memory.get(), piece.size};
+      std::span<char> bytes = piece.bytes();
       while (const ws::event ev = session.next(bytes)) {
-        REQUIRE(ev.type == ws::event_type::request || ev.type == ws::event_type::failed);
-        if (ev.type != ws::event_type::request) continue;
+        REQUIRE(!v.asked && v.why == ws::error::none);
+        v.why = session.why();
+        REQUIRE(ev.type == (v.why == ws::error::none ? ws::event_type::request : ws::event_type::failed));
+        if (ev.type == ws::event_type::failed) continue;
         v.asked = true;
         REQUIRE(fuzz::inside(ev.request().target(), ev.payload) && !ev.request().path().empty());
         REQUIRE(session.accept() == ws::error::none);
@@ -41,9 +44,10 @@ verdict serve(std::string_view text, const ws::options& options, fuzz::splits pi
       at += n;
       REQUIRE(memory.live <= 2 * std::size_t{options.head.max_head} + 4096);
     }
-    v.why = session.why();
+    REQUIRE(v.why == session.why());
     v.offset = v.why != ws::error::none ? session.offset() : 0;
     v.answer = session.output();
+    REQUIRE(v.answer.size() <= 512);
   }
   REQUIRE(memory.live == 0);
   return v;

@@ -34,12 +34,13 @@ verdict ask(std::string_view text, const ws::options& options, fuzz::splits piec
     ws::masking_keys keys{&same_key, nullptr};
     ws::session session{ws::role::client, options, &keys, &memory.hook};
     REQUIRE(session.connect({.host = "example.org"}) == ws::error::none);
+    const std::size_t asked = session.output().size();
     std::string body;
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t n = pieces.next(text.size() - at);
       const fuzz::exact piece{text.substr(at, n)};
-      std::span<char> bytes{piece.memory.get(), piece.size};
-      while (const ws::event ev = session.next(bytes)) {
+      std::span<char> bytes = piece.bytes();
+      fuzz::feed(session, bytes, [&](const ws::event& ev) {
         if (ev.type == ws::event_type::open) {
           v.events += "open ";
           REQUIRE(ev.response().status() == 101);
@@ -52,8 +53,9 @@ verdict ask(std::string_view text, const ws::options& options, fuzz::splits piec
         } else if (ev.type == ws::event_type::failed) {
           v.events += "failed ";
         }
-      }
+      });
       at += n;
+      REQUIRE(session.output().size() <= asked + text.size() + 64);
       REQUIRE(memory.live <= 2 * std::size_t{options.head.max_head} + 8192 + 4 * text.size());
     }
     REQUIRE(body.size() <= options.max_response_body);

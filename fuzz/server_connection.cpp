@@ -2,7 +2,6 @@
 // however they are cut, what happens is the same, memory and output stay in proportion to the input, and errors stick.
 #include <array>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -176,18 +175,16 @@ outcome run_connection(const setting& s, std::string_view input, split how, bool
   };
 
   for (std::size_t at = 0; at < input.size();) {
-    // A piece has memory of its own, of its exact size, so that reading past it is seen.
     const std::size_t n = pieces.next(input.size() - at);
-    const auto piece = std::make_unique<char[]>(n);
-    std::memcpy(piece.get(), input.data() + at, n);
+    const fuzz::exact piece{input.substr(at, n)};
     at += n;
-    std::span<char> bytes{piece.get(), n};
-    std::string_view constant{piece.get(), n};
+    std::span<char> bytes = piece.bytes();
+    std::string_view constant = piece.view();
     std::size_t idle = 0;
     while (!(copying ? constant.empty() : bytes.empty())) {
-      const auto to = std::make_unique<char[]>(16);
+      const fuzz::exact to{16};
       const std::size_t before = copying ? constant.size() : bytes.size();
-      const ws::event ev = copying ? conn.next(constant, {to.get(), 16}) : conn.next(bytes);
+      const ws::event ev = copying ? conn.next(constant, to.bytes()) : conn.next(bytes);
       const std::size_t after = copying ? constant.size() : bytes.size();
       REQUIRE(after <= before);
       REQUIRE(ev || after == 0);  // without an event the input is eaten
@@ -201,7 +198,7 @@ outcome run_connection(const setting& s, std::string_view input, split how, bool
       }
       handle(ev);
     }
-    REQUIRE(copying ? std::memcmp(piece.get(), input.data() + at - n, n) == 0 : true);
+    REQUIRE(!copying || piece.view() == input.substr(at - n, n));
     // The failure after the last good bytes needs no further input.
     std::span<char> nothing;
     while (const ws::event ev = conn.next(nothing)) handle(ev);
@@ -266,11 +263,10 @@ outcome run_session(const setting& s, std::string_view input, split how, bool pr
         session.commit(n);
         while (const ws::event ev = session.next()) handle(ev);
       } else {
-        const auto piece = std::make_unique<char[]>(n);
-        std::memcpy(piece.get(), input.data() + at, n);
+        const fuzz::exact piece{input.substr(at, n)};
         received += n;
-        std::span<char> bytes{piece.get(), n};
-        while (const ws::event ev = session.next(bytes)) handle(ev);
+        std::span<char> bytes = piece.bytes();
+        fuzz::feed(session, bytes, handle);
         REQUIRE(bytes.empty() || failing != 0);
       }
       at += n;

@@ -25,7 +25,8 @@ bool inside(std::string_view part, std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string_view text = fuzz::choices{data, size}.rest();
+  const fuzz::exact memory_of_text{fuzz::choices{data, size}.rest()};
+  const std::string_view text = memory_of_text.view();
   const ws::uri_result got = ws::parse_uri(text);
   if (got.why != ws::error::none) {
     REQUIRE(!ws::explain(got.why).what.empty());

@@ -33,33 +33,24 @@ inline std::string with_accept(std::string_view text, std::string_view accept) {
   return all;
 }
 
-inline our_outcome ours(kind k, std::string_view input) {
-  static const ws::deflate_options deflate{.engine = &ws::zlib_engine};
-  static const ws::extension_hook hook = ws::permessage_deflate(deflate);
-  static const ws::options options = [] {
-    ws::options o;
-    o.max_message = max_message;
-    o.subprotocols = offered;
-    return o;
-  }();
-  static const ws::options deflating = [] {
-    ws::options o = options;
-    o.extension = &hook;
-    return o;
-  }();
+/// One of our sessions, and what came of what it read.
+class endpoint {
+  ws::masking_keys keys_{&same_key, nullptr};
 
+ public:
+  ws::session session;
   our_outcome o;
-  ws::masking_keys keys{&same_key, nullptr};
-  const ws::role self = to_server(k) ? ws::role::server : ws::role::client;
-  const ws::negotiated agreed{is_deflate(k) ? &hook : nullptr, is_deflate(k) ? ws::deflate_agreement{}.number() : 0};
-  ws::session session = is_handshake(k) ? ws::session{self, options, &keys}
-                                        : ws::session{self, agreed, is_deflate(k) ? deflating : options, &keys};
-  if (k == kind::response && session.connect({.host = "example.org", .target = "/chat"}) != ws::error::none)
-    std::abort();
 
-  std::string memory = k == kind::response ? with_accept(input, accept_of_same_key) : std::string{input};
-  std::span<char> bytes{memory};
-  while (const ws::event ev = session.next(bytes)) {
+  explicit endpoint(kind k, const ws::allocator* memory = nullptr)
+      : session(is_handshake(k) ? ws::session{role_of(k), plain(), &keys_, memory}
+                                : ws::session{role_of(k), agreed(k), is_deflate(k) ? deflating() : plain(), &keys_, memory}),
+        handshake_(is_handshake(k)) {
+    if (k == kind::response && session.connect({.host = "example.org", .target = "/chat"}) != ws::error::none)
+      std::abort();
+  }
+
+  /// Writes an event down. False when the handshake is decided: nothing is read behind it.
+  bool take(const ws::event& ev) {
     switch (ev.type) {
       case ws::event_type::message:
         o.add(ev.opcode == ws::opcode::text ? 't' : 'b', ev.payload);
@@ -78,7 +69,7 @@ inline our_outcome ours(kind k, std::string_view input) {
       case ws::event_type::failed:
         o.why = ev.why();
         o.offset = session.offset();
-        if (is_handshake(k)) o.end = verdict::rejected;
+        if (handshake_) o.end = verdict::rejected;
         else o.fail(ws::explain(o.why).answer);
         break;
       case ws::event_type::request: {
@@ -89,23 +80,63 @@ inline our_outcome ours(kind k, std::string_view input) {
         o.end = verdict::accepted;
         o.add('a', field_of(session.output(), "Sec-WebSocket-Accept"));
         o.add('p', list);
-        return o;
+        return false;
       }
       case ws::event_type::open:
         o.end = verdict::accepted;
         o.add('p', session.subprotocol());
-        return o;
+        return false;
       case ws::event_type::rejected:
         o.end = verdict::rejected;
         o.why = ws::error::handshake_refused;
-        return o;
+        return false;
       case ws::event_type::none:
       case ws::event_type::data:
       case ws::event_type::body:
         break;
     }
+    return true;
   }
-  return o;
+
+ private:
+  bool handshake_;
+
+  static ws::role role_of(kind k) { return to_server(k) ? ws::role::server : ws::role::client; }
+  static const ws::extension_hook& hook() {
+    static const ws::deflate_options deflate{.engine = &ws::zlib_engine};
+    static const ws::extension_hook one = ws::permessage_deflate(deflate);
+    return one;
+  }
+  static const ws::options& plain() {
+    static const ws::options one = [] {
+      ws::options o;
+      o.max_message = max_message;
+      o.subprotocols = offered;
+      return o;
+    }();
+    return one;
+  }
+  static const ws::options& deflating() {
+    static const ws::options one = [] {
+      ws::options o = plain();
+      o.extension = &hook();
+      return o;
+    }();
+    return one;
+  }
+  static ws::negotiated agreed(kind k) {
+    if (!is_deflate(k)) return {};
+    return {&hook(), ws::deflate_agreement{}.number()};
+  }
+};
+
+inline our_outcome ours(kind k, std::string_view input) {
+  endpoint we{k};
+  std::string memory = k == kind::response ? with_accept(input, accept_of_same_key) : std::string{input};
+  std::span<char> bytes{memory};
+  while (const ws::event ev = we.session.next(bytes))
+    if (!we.take(ev)) break;
+  return we.o;
 }
 
 }  // namespace differential
