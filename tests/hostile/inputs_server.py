@@ -600,14 +600,8 @@ def as_fragments(link, data, step, between=b"", ends=True):
                     + between for at in range(0, len(data), step))
 
 
-def stored_without_end(link):
-    """A megabyte that inflates to nothing: empty stored blocks; the compressed limit holds (D13, F18)."""
-    return as_fragments(link, b"\0\0\0\xff\xff" * 200_000, 1000, ends=False)
-
-
-def zeros_without_end(link):
-    """What was inflated so far decides, not the message's end."""
-    return as_fragments(link, deflated(bytes(64 * MIB)), 1000, ends=False)
+def without_end(data):
+    return lambda link: as_fragments(link, data, 1000, ends=False)
 
 
 def bomb_of(size, fragments=1, pings=False):
@@ -622,7 +616,13 @@ BOMBS = [  # (name, title, function that makes the bytes)
     (".pings", "D13 D14 a bomb in fragments with pings between", bomb_of(64 * MIB, 50, True)),
     (".bytes", "D13 a bomb in fragments of a few bytes", bomb_of(64 * MIB, 20_000)),
     (".large", "D13 512 MiB of zeros: refused by its compressed size or while inflating", bomb_of(512 * MIB)),
-    (".endless", "D13 a bomb whose last frame does not come", zeros_without_end),
+    (".endless", "D13 a bomb whose last frame does not come", without_end(deflated(bytes(64 * MIB)))),
+    (".final", "D04 D13 2,000 final blocks of 32 KiB each", without_end(deflated(bytes(32768), zlib.Z_FINISH) * 2000)),
+]
+# Refused by F18's limit of compressed bytes: they make nothing, and hold nothing.
+NOTHING = [
+    ("", "D13 F18 a megabyte that inflates to nothing", without_end(b"\0\0\0\xff\xff" * 200_000)),
+    (".final", "D04 D13 F18 a megabyte of final blocks that inflate to nothing", without_end(b"\3\0" * 500_000)),
 ]
 
 
@@ -656,7 +656,8 @@ WINDOW = 64 * 1024 + 2 * 16 * 1024  # of the inflater
 for name, title, make in BOMBS:
     case("bomb" + name, title, bomb(make), LIMITED + WINDOW, DEFLATE)
 case("bomb.16", "D13 64 MiB against the limit of 16 MiB", bomb(bomb_of(64 * MIB), limited=False), 2 * 16 * MIB + 16 * 1024 + WINDOW, DEFLATE)
-case("bomb.nothing", "D13 F18 a megabyte that inflates to nothing", bomb(stored_without_end), WINDOW, DEFLATE)
+for name, title, make in NOTHING:
+    case("bomb.nothing" + name, title, bomb(make), WINDOW, DEFLATE)
 
 
 def far_distance(distance):
@@ -700,30 +701,29 @@ def timed(start, step=b"", first=0.5):
     return run
 
 
-def fills_nothing(target):
-    """A client that never reads its answers is dropped when nothing was drained for 30 seconds (T07)."""
-    link = target.open()
-    data = memoryview(head(BINARY, 4 * MIB, key=NO_KEY) + bytes(4 * MIB))
-    began = last = time.monotonic()
+def never_reads(link, message):
+    """Who sends this again and again, and never reads the answers, is dropped when nothing was drained for 30 seconds (T07)."""
+    data = memoryview(message)
+    began = time.monotonic()
     sent = 0
     while time.monotonic() < began + 45:
         try:
             sent += link.sock.send(data[sent % len(data):][:MIB])
-            last = time.monotonic()
         except BlockingIOError:
             time.sleep(0.1)
         except OSError:
             if not 25 < time.monotonic() - began < 40:
                 raise Failure(f"dropped after {time.monotonic() - began:.1f} s") from None
             return
-    raise Failure("a client that never reads is still there after 45 s")
+    raise Failure("still connected after 45 s without reading")
 
 
 case("slow.silent", "T01 a client that says nothing", timed(b""), into=SLOW)
 case("slow.tls", "T01 H29 a TLS hello without a line end", lambda target: tls(target), into=SLOW)
 case("slow.bytes", "T01 a byte every half second", timed(b"GET /", b"a"), into=SLOW)
 case("slow.fields", "T01 a field every half second", timed(START, b"X: 1\r\n"), into=SLOW)
-case("slow.reader", "T07 a client that never reads", fills_nothing, into=SLOW)
+case("slow.reader", "T07 a client that never reads",
+     lambda target: never_reads(target.open(), head(BINARY, 4 * MIB, key=NO_KEY) + bytes(4 * MIB)), into=SLOW)
 
 
 def tls(target):
