@@ -281,21 +281,6 @@ for name, (make, held) in UNREAD.items():
     case(f"unread.reset.{name}", f"K12 a reset while nothing is drained: {name}", reset_unread(make), "", held)
 
 
-def no_answer(peer):
-    """A broken frame, the client's Close is not answered and nothing ends: it drops the connection itself (T02)."""
-    opened(peer).send(b"\xff")
-    peer.expect_close(1002)
-    began = time.monotonic()
-    while not peer.ended and peer.fill(began + 8):
-        peer.buffer.clear()
-    peer.send(b"x")
-    if time.monotonic() - began > 7:
-        raise Failure("the client waits for more than 7 s")
-
-
-case("no.answer", "T02 the client's Close is not answered", no_answer, "")
-
-
 # ---- permessage-deflate
 
 def agreed(peer, **parameters):
@@ -412,20 +397,24 @@ compressed("cut.bomb", "K12 EOF inside a bomb", cut(bomb_of(64 * MIB, 50), 8_000
 
 # ---- deadlines
 
-def timed(start, step, least, most, every=0.5):
-    """`start(peer)`, then an element of `step(peer)` every half second; the client goes in so many seconds by itself."""
+def timed(start, step, least, most, every=0.5, half=False):
+    """`start(peer)`, then an element of `step(peer)` every half second; the client goes in so many seconds by itself. `half`: it has
+    ended its side already, so that only what it does not take any more tells."""
     def run(peer):
         began = time.monotonic()
         peer.deadline = began + most
         start(peer)
         for piece in step(peer):
-            if peer.ended or time.monotonic() > began + most:
+            if (peer.write_ended if half else peer.ended) or time.monotonic() > began + most:
                 break
-            peer.fill(time.monotonic() + every)
+            if peer.ended:
+                time.sleep(every)
+            else:
+                peer.fill(time.monotonic() + every)
             if peer.buffer:
                 raise Failure(f"expected nothing, got {bytes(peer.buffer[:40])!r}")
             peer.send(piece, read=False)
-        if not peer.ended:
+        if not (peer.write_ended if half else peer.ended):
             raise Failure(f"the client is still there after {time.monotonic() - began:.1f} s")
         if time.monotonic() < began + least:
             raise Failure(f"the client went after {time.monotonic() - began:.1f} s")
@@ -440,8 +429,8 @@ def raw(data):
     return lambda peer: peer.send(data, read=False)
 
 
-def slow(name, title, function, words):
-    case(name, title, function, words, into=SLOW)
+def slow(name, title, function, words, holds=0):
+    case(name, title, function, words, holds, into=SLOW)
 
 
 def one_by_one(peer):
@@ -467,10 +456,13 @@ slow("fields", "T01 a field every half second", timed(raw(b"HTTP/1.1 101 a\r\n")
 slow("interim", "T01 C06 an interim response every 1.5 seconds", timed(raw(b""), endless(b"HTTP/1.1 103 Hints\r\n\r\n"), 9, 12.5, 1.5), LATE)
 slow("body", "T01 C07 a byte of a refusal's body every half second", timed(
     raw(b"HTTP/1.1 404 No\r\nContent-Length: 1000\r\n\r\n"), endless(b"x"), 0, 13), "refused: 404")
-slow("failure", "T02 a byte every half second behind a broken frame", timed(failed, endless(b"x"), 4, 8), "")
+slow("failure", "T02 a byte every half second behind a broken frame", timed(failed, endless(b"x"), 4, 8, half=True), "RSV2")
+slow("failure.silent", "T02 the client's Close is not answered", timed(
+    failed, lambda peer: itertools.chain([b""] * 13, itertools.repeat(b"x")), 6, 8.5, half=True), "RSV2")
 slow("close", "T02 K11 a byte every half second behind both Closes", timed(closed, endless(b"x"), 4, 8), "")
 slow("closing", "T02 K11 both Closes, and the server does not end the connection", timed(closed, endless(b""), 4, 8), "")
-slow("reader", "T07 a server that never reads", lambda peer: never_reads(opened(peer), head(BINARY, 4 * MIB) + bytes(4 * MIB)), None)
+slow("reader", "T07 a server that never reads", lambda peer: never_reads(opened(peer), head(BINARY, 65536) + bytes(65536)), None,
+     2 * (MIB + 65536) + 2 * 65536)  # twice: what waits to be sent, and a message
 
 # ---- the two clients
 
