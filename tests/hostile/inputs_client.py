@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from types import SimpleNamespace
 
 import cases_client
 import cases_deflate
@@ -167,10 +168,10 @@ for name, length, arguments in (("limit", LIMIT, ()), ("31", 1 << 31, NO_LIMIT),
          waits(lambda peer, n=length: peer.head(BINARY, n) + b"x"), LOST, 0, arguments)
     case(f"declared.{name}.continuation", f"F04 {length:#x} bytes over two fragments are announced",
          waits(lambda peer, n=length: peer.text(b"x", fin=False) + peer.head(CONT, n - 1)), LOST, 0, arguments)
-case("declared.many", "F04 20 connections announce 16 MiB and send a byte", [waits(lambda peer: peer.head(BINARY, LIMIT) + b"x", seconds=0.02)] * 20,
-     LOST)
-case("declared.half", "F04 8 MiB of a message that does not end", waits(lambda peer: peer.head(BINARY, LIMIT) + bytes(8 * MIB), seconds=0.3), LOST,
-     2 * 8 * MIB)
+case("declared.many", "F04 20 connections announce 16 MiB and send a byte",
+     [waits(lambda peer: peer.head(BINARY, LIMIT) + b"x", seconds=0.02)] * 20, LOST)
+case("declared.half", "F04 8 MiB of a message that does not end",
+     waits(lambda peer: peer.head(BINARY, LIMIT) + bytes(8 * MIB), seconds=0.3), LOST, 2 * 8 * MIB)
 
 
 # ---- transports that end
@@ -236,13 +237,14 @@ def unanswered(peer):
 
 
 RESPONSE = 129  # bytes of a 101
+assert len(response(SimpleNamespace(response_key=b"A" * 28))) == RESPONSE
 PIECES = {  # (the title, frames, where the resets are)
     "7": ("a frame with a length of 7 bits", head(TEXT, 10) + b"seven bits", (1, 2, 11)),
     "16": ("a frame with a length of 16 bits", head(BINARY, 126) + b"x" * 126, (1, 2, 3, 4, 5, 129)),
     "64": ("a frame with a length of 64 bits", head(BINARY, 65536) + b"x" * 8, (1, 2, 3, 9, 10, 11)),
     "text": ("a text of characters of one to four bytes", head(TEXT, 30) + "aé€😀".encode() * 3, (3, 5, 10)),
-    "fragments": ("a text in three fragments, one of them empty", head(TEXT, 2, fin=False) + b"ab" + head(CONT, 0, fin=False) + head(CONT, 1) + b"c",
-                  (4, 5, 6, 8)),
+    "fragments": ("a text in three fragments, one of them empty",
+                  head(TEXT, 2, fin=False) + b"ab" + head(CONT, 0, fin=False) + head(CONT, 1) + b"c", (4, 5, 6, 8)),
     "ping": ("a ping", head(PING, 4) + b"ping", (1, 5)), "close": ("a Close", head(CLOSE, 5) + close_payload(1000, b"bye"), (1, 3, 4)),
 }
 case("cut.response", "K12 a response that ends at each byte", [cut(response, at, unanswered) for at in range(RESPONSE)], LOST)
@@ -395,13 +397,14 @@ def echoes_both(peer):
 
 
 compressed("good.takeover", "D07 a distance into the message before, with takeover", echoes_both, None)
-compressed("limit.over", "D13 F18 a byte more than the limit", fails(1009, lambda peer: peer.binary(deflated(bytes(70_001)), rsv=4), agreed),
-           WORDS[1009], LIMITED + WINDOW, SMALL)
+compressed("limit.over", "D13 F18 a byte more than the limit",
+           fails(1009, lambda peer: peer.binary(deflated(bytes(70_001)), rsv=4), agreed), WORDS[1009], LIMITED + WINDOW, SMALL)
 compressed("limit.compressed", "F18 a byte more than the limit of compressed bytes is announced",
            fails(1009, lambda peer: peer.head(BINARY, LIMIT + LIMIT // 64 + 1025, rsv=4), agreed), WORDS[1009], 0)
-compressed("declared", "F04 compressed 16 MiB are announced, nothing comes", waits(lambda peer: peer.head(BINARY, LIMIT, rsv=4), agreed), LOST)
-compressed("declared.byte", "F04 compressed 16 MiB are announced, a byte comes", waits(lambda peer: peer.head(BINARY, LIMIT, rsv=4) + b"\0", agreed),
-           LOST)
+compressed("declared.limit", "F04 compressed 16 MiB are announced, nothing comes",
+           waits(lambda peer: peer.head(BINARY, LIMIT, rsv=4), agreed), LOST)
+compressed("declared.limit.byte", "F04 compressed 16 MiB are announced, a byte comes",
+           waits(lambda peer: peer.head(BINARY, LIMIT, rsv=4) + b"\0", agreed), LOST)
 for name, length in (("31", 1 << 31), ("32", 1 << 32), ("62", 1 << 62)):
     compressed(f"declared.{name}", f"F04 compressed {length:#x} bytes are announced, a byte comes",
                waits(lambda peer, n=length: peer.head(BINARY, n, rsv=4) + b"\0", agreed), LOST, WINDOW, NO_LIMIT)
@@ -413,8 +416,8 @@ for name, value in {"twice": b"permessage-deflate, permessage-deflate", "other":
                     "besides": b"permessage-deflate, x-unknown", "long": b"permessage-deflate" + b"; a" * 4000}.items():
     compressed(f"answer.{name}", f"C04 the answer {value.decode()[:60]}",
                dropped(lambda peer, v=value: response(peer, Sec_WebSocket_Extensions=v)), "extension", 0)
-compressed("answer.quote", "C04 a quoted value that does not end",
-           dropped(lambda peer: response(peer, Sec_WebSocket_Extensions=b"permessage-deflate; server_max_window_bits=\"")), "breaks its grammar", 0)
+compressed("answer.quote", "C04 a quoted value that does not end", dropped(lambda peer: response(
+    peer, Sec_WebSocket_Extensions=b"permessage-deflate; server_max_window_bits=\"")), "breaks its grammar", 0)
 HELLO = deflated(b"Hello, hello, hello")
 ONE = head(BINARY, len(HELLO), rsv=4) + HELLO
 TWO = head(BINARY, 5, rsv=4, fin=False) + HELLO[:5] + head(CONT, len(HELLO) - 5) + HELLO[5:]
@@ -482,7 +485,8 @@ slow("head", "T01 half a response", timed(lambda peer: peer.send(response(peer)[
 slow("bytes", "T01 a byte of a good response every half second", timed(raw(b""), one_by_one, 9, 12.5), LATE)
 slow("line", "T01 a byte of an endless status line every half second", timed(raw(b"HTTP/1.1 101 "), endless(b"a"), 9, 12.5), LATE)
 slow("fields", "T01 a field every half second", timed(raw(b"HTTP/1.1 101 a\r\n"), endless(b"X: 1\r\n"), 9, 12.5), LATE)
-slow("interim", "T01 C06 an interim response every 1.5 seconds", timed(raw(b""), endless(b"HTTP/1.1 103 Hints\r\n\r\n"), 9, 12.5, 1.5), LATE)
+slow("interim", "T01 C06 an interim response every 1.5 seconds",
+     timed(raw(b""), endless(b"HTTP/1.1 103 Hints\r\n\r\n"), 9, 12.5, 1.5), LATE)
 slow("body", "T01 C07 a byte of a refusal's body every half second", timed(
     raw(b"HTTP/1.1 404 No\r\nContent-Length: 1000\r\n\r\n"), endless(b"x"), 0, 13), "refused: 404")
 slow("failure", "T02 a byte every half second behind a broken frame", timed(failed, endless(b"x"), 4, 8, half=True), "RSV2")
@@ -577,6 +581,7 @@ class Beside:
         self.thread.start()
 
     def __exit__(self, kind, *_):
+        """What the case itself raises is more telling."""
         self.stop.set()
         self.thread.join()
         if self.problem and kind is None:
