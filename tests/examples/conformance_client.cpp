@@ -2,7 +2,7 @@
 // and asks for the report at the end.
 //
 //   c++ -std=c++20 -O2 -Iinclude tests/examples/conformance_client.cpp -o conformance_client
-//   ./conformance_client ws://127.0.0.1:9001 [--agent NAME]
+//   ./conformance_client ws://127.0.0.1:9001 [--agent NAME] [--max-message BYTES]
 //
 // With -DECHO_DEFLATE and -lz it offers permessage-deflate.
 #include <netdb.h>
@@ -52,13 +52,14 @@ int connect_to(const ws::uri& where) {
 
 // One connection from beginning to end. Echoes messages, or keeps the last text in `answer`. False if there was no
 // connection to be had.
-bool run(const ws::uri& server, const std::string& target, ws::masking_keys& keys, std::string* answer) {
+bool run(const ws::uri& server, const std::string& target, std::uint64_t max_message, ws::masking_keys& keys, std::string* answer) {
   const int fd = connect_to(server);
   if (fd < 0) return false;
   char host_memory[300];
   ws::output host{host_memory};
   if (!ws::write_host(host, server)) return false;
   ws::options options;
+  options.max_message = max_message;
 #ifdef ECHO_DEFLATE
   const ws::deflate_options deflate{.engine = &ws::zlib_engine};
   const ws::extension_hook extension = ws::permessage_deflate(deflate);
@@ -109,9 +110,16 @@ bool run(const ws::uri& server, const std::string& target, ws::masking_keys& key
 
 int main(int argc, char** argv) {
   std::string agent = "wscodec";
-  if (argc == 4 && std::string_view{argv[2]} == "--agent") agent = argv[3];
-  else if (argc != 2) {
-    std::fputs("usage: conformance_client ws://HOST:PORT [--agent NAME]\n", stderr);
+  std::uint64_t max_message = ws::options{}.max_message;
+  bool known = argc % 2 == 0;
+  for (int i = 2; i + 1 < argc; i += 2) {
+    const std::string_view name = argv[i];
+    if (name == "--agent") agent = argv[i + 1];
+    else if (name == "--max-message") max_message = std::strtoull(argv[i + 1], nullptr, 10);
+    else known = false;
+  }
+  if (!known) {
+    std::fputs("usage: conformance_client ws://HOST:PORT [--agent NAME] [--max-message BYTES]\n", stderr);
     return 2;
   }
   const ws::uri_result where = ws::parse_uri(argv[1]);
@@ -122,12 +130,12 @@ int main(int argc, char** argv) {
   }
   ws::masking_keys keys{ws::system_entropy};
   std::string count;
-  if (!run(where.value, "/getCaseCount", keys, &count) || count.empty()) {
+  if (!run(where.value, "/getCaseCount", max_message, keys, &count) || count.empty()) {
     std::fprintf(stderr, "no count of cases from %s\n", argv[1]);
     return 1;
   }
   const int cases = std::atoi(count.c_str());
   for (int i = 1; i <= cases; ++i)
-    if (!run(where.value, "/runCase?case=" + std::to_string(i) + "&agent=" + agent, keys, nullptr)) return 1;
-  return run(where.value, "/updateReports?agent=" + agent, keys, nullptr) ? 0 : 1;
+    if (!run(where.value, "/runCase?case=" + std::to_string(i) + "&agent=" + agent, max_message, keys, nullptr)) return 1;
+  return run(where.value, "/updateReports?agent=" + agent, max_message, keys, nullptr) ? 0 : 1;
 }

@@ -1,7 +1,7 @@
 // A client for the terminal: sends each line of stdin as a text message, prints the replies, closes cleanly at the end.
 //
 //   c++ -std=c++20 -O2 -Iinclude tests/examples/echo_client.cpp -o echo_client
-//   ./echo_client ws://127.0.0.1:9001
+//   ./echo_client ws://127.0.0.1:9001 [--max-message BYTES]
 //
 // With -DECHO_DEFLATE and -lz it offers permessage-deflate.
 #include <netdb.h>
@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -107,8 +108,9 @@ struct conversation {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fputs("usage: echo_client ws://HOST[:PORT][/PATH]\n", stderr);
+  const bool limited = argc == 4 && std::string_view{argv[2]} == "--max-message";
+  if (argc != 2 && !limited) {
+    std::fputs("usage: echo_client ws://HOST[:PORT][/PATH] [--max-message BYTES]\n", stderr);
     return 2;
   }
   const ws::uri_result where = ws::parse_uri(argv[1]);
@@ -127,6 +129,7 @@ int main(int argc, char** argv) {
   ws::output host{host_memory};
   ws::output target{target_memory};
   ws::options options;
+  if (limited) options.max_message = std::strtoull(argv[3], nullptr, 10);
 #ifdef ECHO_DEFLATE
   const ws::deflate_options deflate{.engine = &ws::zlib_engine};
   const ws::extension_hook extension = ws::permessage_deflate(deflate);

@@ -36,11 +36,17 @@ def case(name, title, function, holds=0, into=CASES):
 
 
 FRAMES = []  # (name, title, close code, function that makes the bytes): broken frames, which a client refuses as well
+COMPRESSED = []  # the same, where permessage-deflate was agreed on
 
 
 def broken(name, title, code, make):
     FRAMES.append((name, title, code, make))
     case(name, title, fails(code, make))
+
+
+def broken_compressed(name, title, code, make):
+    COMPRESSED.append((name, title, code, make))
+    case(name, title, fails(code, make, OFFER), WINDOW, DEFLATE)
 
 
 # ---- outcomes
@@ -588,51 +594,70 @@ def deflated(data, flush=zlib.Z_SYNC_FLUSH):
     return out[:-4] if flush == zlib.Z_SYNC_FLUSH else out
 
 
-def bomb(size, fragments=1, pings=False, which="limited"):
-    """Inflates to far more than the limit: 1009, and no more than a block of it was ever made."""
+def as_fragments(link, data, step, between=b"", ends=True):
+    """A compressed message in frames of `step` bytes; if it does not end, none of them is the last."""
+    return b"".join(link.frame(CONT if at else BINARY, data[at:at + step], fin=ends and at + step >= len(data), rsv=0 if at else 4)
+                    + between for at in range(0, len(data), step))
+
+
+def without_end(data):
+    return lambda link: as_fragments(link, data, 1000, ends=False)
+
+
+def bomb_of(size, fragments=1, pings=False):
+    def make(link):
+        data = deflated(bytes(size))
+        return as_fragments(link, data, -(-len(data) // fragments), link.ping(b"tick") if pings else b"")
+    return make
+
+
+BOMBS = [  # (name, title, function that makes the bytes)
+    ("", "D13 64 MiB of zeros in a frame", bomb_of(64 * MIB)),
+    (".pings", "D13 D14 a bomb in fragments with pings between", bomb_of(64 * MIB, 50, True)),
+    (".bytes", "D13 a bomb in fragments of a few bytes", bomb_of(64 * MIB, 20_000)),
+    (".large", "D13 512 MiB of zeros: refused by its compressed size or while inflating", bomb_of(512 * MIB)),
+    (".endless", "D13 a bomb whose last frame does not come", without_end(deflated(bytes(64 * MIB)))),
+    (".final", "D04 D13 2,000 final blocks of 32 KiB each", without_end(deflated(bytes(32768), zlib.Z_FINISH) * 2000)),
+]
+# Refused by F18's limit of compressed bytes: they make nothing, and hold nothing.
+NOTHING = [
+    ("", "D13 F18 a megabyte that inflates to nothing", without_end(b"\0\0\0\xff\xff" * 200_000)),
+    (".final", "D04 D13 F18 a megabyte of final blocks that inflate to nothing", without_end(b"\3\0" * 500_000)),
+]
+
+
+def bomb_fails(link, make):
+    """1009, behind nothing but pongs."""
+    link.send(make(link))
+    while True:
+        opcode, payload = link.read("Close 1009")
+        if opcode == CLOSE:
+            break
+        if (opcode, payload) != (PONG, b"tick"):
+            raise Failure(f"expected a pong or Close, got {opcode} {payload[:20]!r}")
+    if payload[:2] != close_payload(1009):
+        raise Failure(f"expected Close 1009, got {payload!r}")
+    if link.tested == "client":
+        link.send(link.close_frame(1009))
+    link.expect_end()
+
+
+def bomb(make, limited=True):
     def run(target):
-        link = target.dial(target.limited if which == "limited" else None)
+        link = target.dial(target.limited if limited else None)
         link.send(request(link, more=OFFER))
         accepted(link, extensions=False)
-        data = deflated(bytes(size))
-        step = -(-len(data) // fragments)
-        out = b""
-        for at in range(0, len(data), step):
-            out += link.frame(BINARY if at == 0 else CONT, data[at:at + step], fin=at + step >= len(data), rsv=4 if at == 0 else 0)
-            out += link.ping(b"tick") if pings else b""
-        link.send(out)
-        while True:
-            opcode, payload = link.read("Close 1009")
-            if opcode == CLOSE:
-                break
-            if (opcode, payload) != (PONG, b"tick"):
-                raise Failure(f"expected a pong or Close, got {opcode} {payload[:20]!r}")
-        if payload[:2] != close_payload(1009):
-            raise Failure(f"expected Close 1009, got {payload!r}")
-        link.expect_end()
+        bomb_fails(link, make)
     return run
 
 
 LIMITED = 2 * 70_000 + 16 * 1024  # what a message of `limited` may hold, and a block
 WINDOW = 64 * 1024 + 2 * 16 * 1024  # of the inflater
-case("bomb", "D13 64 MiB of zeros in a frame", bomb(64 * MIB), LIMITED + WINDOW, DEFLATE)
-case("bomb.pings", "D13 D14 a bomb in fragments with pings between", bomb(64 * MIB, 50, True), LIMITED + WINDOW, DEFLATE)
-case("bomb.bytes", "D13 a bomb in fragments of a few bytes", bomb(64 * MIB, 20_000), LIMITED + WINDOW, DEFLATE)
-case("bomb.large", "D13 512 MiB of zeros: refused by its compressed size or while inflating", bomb(512 * MIB), LIMITED + WINDOW, DEFLATE)
-case("bomb.16", "D13 64 MiB against the limit of 16 MiB", bomb(64 * MIB, which="plain"), 2 * 16 * MIB + 16 * 1024 + WINDOW, DEFLATE)
-
-
-def nothing_bomb(target):
-    """Empty stored blocks without end inflate to nothing: the compressed limit holds (D13, F18)."""
-    link = target.dial(target.limited)
-    link.send(request(link, more=OFFER))
-    accepted(link, extensions=False)
-    piece = b"\0\0\0\xff\xff" * 200
-    link.send(link.frame(BINARY, piece, fin=False, rsv=4) + link.frame(CONT, piece, fin=False) * 200)
-    link.fails(1009)
-
-
-case("bomb.nothing", "D13 F18 a megabyte that inflates to nothing", nothing_bomb, WINDOW, DEFLATE)
+for name, title, make in BOMBS:
+    case("bomb" + name, title, bomb(make), LIMITED + WINDOW, DEFLATE)
+case("bomb.16", "D13 64 MiB against the limit of 16 MiB", bomb(bomb_of(64 * MIB), limited=False), 16 * MIB + 16 * 1024 + WINDOW, DEFLATE)
+for name, title, make in NOTHING:
+    case("bomb.nothing" + name, title, bomb(make), WINDOW, DEFLATE)
 
 
 def far_distance(distance):
@@ -645,21 +670,18 @@ CORRUPT = {"type": b"\x06", "type.final": b"\x07", "stored": b"\x00\x05\x00\x05\
            "huffman": b"\x04" + b"\xff" * 40, "distance.2": far_distance(2), "distance.4": far_distance(4),
            "final.rubbish": b"\x03\x00\x06"}
 for name, data in CORRUPT.items():
-    case(f"corrupt.{name}", "D04 D12 what is not DEFLATE data", fails(1007, lambda link, d=data: link.binary(d, rsv=4), OFFER), WINDOW, DEFLATE)
-    case(f"corrupt.split.{name}", "D12 the same in fragments of a byte", fails(1007, lambda link, d=data: link.frame(BINARY, d[:1],
-         fin=False, rsv=4) + b"".join(link.frame(CONT, d[at:at + 1], fin=False) for at in range(1, len(d))) + link.frame(CONT), OFFER),
-         WINDOW, DEFLATE)
-case("corrupt.utf8", "F15 compressed text that is not UTF-8", fails(1007, lambda link: link.text(deflated(b"ok \xff ok"), rsv=4), OFFER),
-     WINDOW, DEFLATE)
-case("deflate.empty", "D03 RSV1 without payload", fails(1007, lambda link: link.text(b"", rsv=4), OFFER), WINDOW, DEFLATE)
+    broken_compressed(f"corrupt.{name}", "D04 D12 what is not DEFLATE data", 1007, lambda link, d=data: link.binary(d, rsv=4))
+    broken_compressed(f"corrupt.split.{name}", "D12 the same in fragments of a byte", 1007,
+                      lambda link, d=data: as_fragments(link, d, 1, ends=False) + link.frame(CONT))
+broken_compressed("corrupt.utf8", "F15 compressed text that is not UTF-8", 1007, lambda link: link.text(deflated(b"ok \xff ok"), rsv=4))
+broken_compressed("deflate.empty", "D03 RSV1 without payload", 1007, lambda link: link.text(b"", rsv=4))
 for rsv in (1, 2, 3, 5, 6, 7):
-    case(f"deflate.rsv.{rsv}", f"F07 reserved bits {rsv:03b} with the extension", fails(1002, lambda link, r=rsv: link.text(
-        deflated(b"x"), rsv=r), OFFER), WINDOW, DEFLATE)
+    broken_compressed(f"deflate.rsv.{rsv}", f"F07 reserved bits {rsv:03b} with the extension", 1002,
+                      lambda link, r=rsv: link.text(deflated(b"x"), rsv=r))
 for opcode in (CLOSE, PING, PONG):
-    case(f"deflate.{NAMES[opcode]}", f"F07 RSV1 on a {NAMES[opcode]}", fails(1002, lambda link, o=opcode: link.frame(o, rsv=4), OFFER),
-         WINDOW, DEFLATE)
-case("deflate.continuation", "F07 RSV1 on a continuation", fails(1002, lambda link: link.frame(TEXT, deflated(b"x"), fin=False, rsv=4)
-     + link.frame(CONT, b"", rsv=4), OFFER), WINDOW, DEFLATE)
+    broken_compressed(f"deflate.{NAMES[opcode]}", f"F07 RSV1 on a {NAMES[opcode]}", 1002, lambda link, o=opcode: link.frame(o, rsv=4))
+broken_compressed("deflate.continuation", "F07 RSV1 on a continuation", 1002,
+                  lambda link: link.frame(TEXT, deflated(b"x"), fin=False, rsv=4) + link.frame(CONT, b"", rsv=4))
 
 # ---- deadlines
 
@@ -679,30 +701,29 @@ def timed(start, step=b"", first=0.5):
     return run
 
 
-def fills_nothing(target):
-    """A client that never reads its answers is dropped when nothing was drained for 30 seconds (T07)."""
-    link = target.open()
-    data = memoryview(head(BINARY, 4 * MIB, key=NO_KEY) + bytes(4 * MIB))
-    began = last = time.monotonic()
+def never_reads(link, message):
+    """Who sends this again and again, and never reads the answers, is dropped when nothing was drained for 30 seconds (T07)."""
+    data = memoryview(message)
+    began = time.monotonic()
     sent = 0
     while time.monotonic() < began + 45:
         try:
             sent += link.sock.send(data[sent % len(data):][:MIB])
-            last = time.monotonic()
         except BlockingIOError:
             time.sleep(0.1)
         except OSError:
             if not 25 < time.monotonic() - began < 40:
                 raise Failure(f"dropped after {time.monotonic() - began:.1f} s") from None
             return
-    raise Failure("a client that never reads is still there after 45 s")
+    raise Failure("still connected after 45 s without reading")
 
 
 case("slow.silent", "T01 a client that says nothing", timed(b""), into=SLOW)
 case("slow.tls", "T01 H29 a TLS hello without a line end", lambda target: tls(target), into=SLOW)
 case("slow.bytes", "T01 a byte every half second", timed(b"GET /", b"a"), into=SLOW)
 case("slow.fields", "T01 a field every half second", timed(START, b"X: 1\r\n"), into=SLOW)
-case("slow.reader", "T07 a client that never reads", fills_nothing, into=SLOW)
+case("slow.reader", "T07 a client that never reads",
+     lambda target: never_reads(target.open(), head(BINARY, 4 * MIB, key=NO_KEY) + bytes(4 * MIB)), into=SLOW)
 
 
 def tls(target):
