@@ -29,11 +29,11 @@ struct utf8_automaton {
 
 consteval utf8_automaton make_utf8_automaton() noexcept {
   utf8_automaton made{};
-  // From this byte on, this class. In 11 are the bytes that are in no text.
+  // From this byte on, this class; before the first it is 0. In 11 are the bytes that are in no text.
   constexpr struct {
     int byte, that;
-  } classes[] = {{0x00, 0}, {0x80, 1}, {0x90, 2}, {0xA0, 3}, {0xC0, 11}, {0xC2, 4},  {0xE0, 5},
-                 {0xE1, 6}, {0xED, 7}, {0xEE, 6}, {0xF0, 8}, {0xF1, 9},  {0xF4, 10}, {0xF5, 11}};
+  } classes[] = {{0x80, 1}, {0x90, 2}, {0xA0, 3}, {0xC0, 11}, {0xC2, 4},  {0xE0, 5}, {0xE1, 6},
+                 {0xED, 7}, {0xEE, 6}, {0xF0, 8}, {0xF1, 9},  {0xF4, 10}, {0xF5, 11}};
   for (const auto& from : classes)
     for (int i = from.byte; i < 256; ++i) made.classes[i] = static_cast<std::uint8_t>(from.that);
   for (std::uint64_t& row : made.rows)
@@ -77,8 +77,8 @@ constexpr std::size_t utf8_check_bytes(const char* p, std::size_t n, std::uint8_
 }
 
 /// Checks `text[begin, end)` again, byte by byte, where everything before `begin` is known to be good, up to a code
-/// point that `begin` cuts: so it goes back to where that code point starts. `state` is that before `text[0]`; `begin` is
-/// 0 or at least 3.
+/// point that `begin` cuts: so it goes back to where that code point starts. `state` is that before `text[0]`; `begin`
+/// is 0 or at least 3.
 inline std::size_t utf8_check_from(const char* text, std::size_t begin, std::size_t end, std::uint8_t& state) noexcept {
   if (begin != 0) {
     state = utf8_complete;
