@@ -54,6 +54,28 @@ TEST_CASE("bytes of other types are seen as chars", "[bytes]") {
   CHECK(ws::as_text(std::span<const std::byte>{bytes}) == "\x81\0"sv);
 }
 
+namespace {
+
+struct owner_of_a_byte {
+  char byte;
+  ~owner_of_a_byte() {}
+};
+template <class T>
+concept seen_as_chars = requires(T bytes) { ws::as_chars(bytes); };
+template <class T>
+concept seen_as_text = requires(T bytes) { ws::as_text(bytes); };
+
+}  // namespace
+
+TEST_CASE("only bytes are seen as chars, and constant ones only as text", "[bytes]") {
+  static_assert(seen_as_chars<std::span<unsigned char>> && seen_as_text<std::span<unsigned char>>);
+  static_assert(seen_as_chars<std::span<std::byte, 3>> && seen_as_text<std::span<std::byte, 3>>);
+  static_assert(!seen_as_chars<std::span<const char>> && seen_as_text<std::span<const char>>);
+  static_assert(!seen_as_chars<std::span<short>> && !seen_as_text<std::span<short>>);
+  static_assert(!seen_as_chars<std::span<const short>> && !seen_as_text<std::span<const short>>);
+  static_assert(!seen_as_chars<std::span<owner_of_a_byte>> && !seen_as_text<std::span<owner_of_a_byte>>);
+}
+
 TEST_CASE("a size beyond all memory is no room", "[bytes]") {
   char memory[4];
   ws::output out{memory};

@@ -343,6 +343,15 @@ TEST_CASE("prepare gives at least one byte, and commit of less or nothing is fin
   }
 }
 
+TEST_CASE("prepare gives about as much as it is asked for, 16 KiB unless told otherwise", "[session]") {
+  for (const std::size_t size : {1'000U, 16'384U, 100'000U}) {
+    side s{ws::role::server, defaults()};
+    const std::size_t got = (size == 16'384 ? s.session.prepare() : s.session.prepare(size)).size();
+    CHECK(got >= size);
+    CHECK(got <= 2 * size);
+  }
+}
+
 TEST_CASE("without memory prepare gives nothing, and next says so; asking again may help", "[session]") {
   for (const bool commits : {false, true})
     for (const bool again : {false, true}) {

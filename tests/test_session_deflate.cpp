@@ -351,6 +351,25 @@ TEST_CASE("D13 F18 the limits of both sizes", "[deflate][D13][F18]") {
   }
 }
 
+TEST_CASE("D13 F18 a message that fills its memory up to the limit asks for no more", "[deflate][D13][F18][memory]") {
+  for (const std::size_t limit : {0U, 600U, 20'000U}) {
+    std::size_t calls[2];
+    for (const std::size_t spare : {0U, 1U}) {
+      counting_allocator memory;
+      both_ends l{{.engine = &ws::zlib_engine}, {.engine = &ws::zlib_engine, .threshold = 0}, memory.hook()};
+      l.server_side.options.max_message = limit + spare;
+      REQUIRE(l.open());
+      const std::size_t before = memory.calls;
+      const std::string text(limit, 'x');
+      CHECK((l.pass(l.client, text) == text));
+      CHECK(memory.mistakes == 0);
+      calls[spare] = memory.calls - before;
+    }
+    INFO(limit);
+    CHECK(calls[0] <= calls[1]);
+  }
+}
+
 TEST_CASE("D13 an inflated message has at most twice the memory it needs", "[deflate][D13][memory]") {
   for (const std::size_t n : {500'000U, 1'000'000U, 1'200'000U, 1'400'000U, 2'000'000U}) {
     counting_allocator memory;

@@ -115,6 +115,16 @@ const std::string failed = "error @3\nclose 1006 \"\" @3\n";
 
 }  // namespace
 
+TEST_CASE("prepare gives about as much as it is asked for, 16 KiB unless told otherwise", "[websocket]") {
+  for (const std::size_t size : {1'000U, 16'384U, 100'000U}) {
+    page p;
+    p.open();
+    const std::size_t got = (size == 16'384 ? p.socket->prepare() : p.socket->prepare(size)).size();
+    CHECK(got >= size);
+    CHECK(got <= 2 * size);
+  }
+}
+
 TEST_CASE("W01 what connect refuses leaves the object as it was", "[websocket][W01]") {
   page p;
   const std::pair<std::string_view, error> wrong[] = {

@@ -29,13 +29,13 @@ struct utf8_automaton {
 
 consteval utf8_automaton make_utf8_automaton() noexcept {
   utf8_automaton made{};
+  // From this byte on, this class; before the first it is 0. In 11 are the bytes that are in no text.
   constexpr struct {
-    int first, last;
-  } ranges[11] = {{0x00, 0x7F}, {0x80, 0x8F}, {0x90, 0x9F}, {0xA0, 0xBF}, {0xC2, 0xDF}, {0xE0, 0xE0},
-                  {0xE1, 0xEF}, {0xED, 0xED}, {0xF0, 0xF0}, {0xF1, 0xF3}, {0xF4, 0xF4}};
-  for (std::uint8_t& one : made.classes) one = 11;
-  for (int c = 0; c < 11; ++c)
-    for (int i = ranges[c].first; i <= ranges[c].last; ++i) made.classes[i] = static_cast<std::uint8_t>(c);
+    int byte, that;
+  } classes[] = {{0x80, 1}, {0x90, 2}, {0xA0, 3}, {0xC0, 11}, {0xC2, 4},  {0xE0, 5}, {0xE1, 6},
+                 {0xED, 7}, {0xEE, 6}, {0xF0, 8}, {0xF1, 9},  {0xF4, 10}, {0xF5, 11}};
+  for (const auto& from : classes)
+    for (int i = from.byte; i < 256; ++i) made.classes[i] = static_cast<std::uint8_t>(from.that);
   for (std::uint64_t& row : made.rows)
     for (int state = 0; state <= utf8_refused; state += 6) row |= std::uint64_t{utf8_refused} << state;
   // RFC 3629 4, the grammar, as: in this state, these classes, lead to that state.
@@ -77,19 +77,16 @@ constexpr std::size_t utf8_check_bytes(const char* p, std::size_t n, std::uint8_
 }
 
 /// Checks `text[begin, end)` again, byte by byte, where everything before `begin` is known to be good, up to a code
-/// point that `begin` cuts: so it goes back to where that code point starts. `state` is that before `text[0]`.
+/// point that `begin` cuts: so it goes back to where that code point starts. `state` is that before `text[0]`; `begin`
+/// is 0 or at least 3.
 inline std::size_t utf8_check_from(const char* text, std::size_t begin, std::size_t end, std::uint8_t& state) noexcept {
-  for (std::size_t back = 1; back <= 3; ++back) {
-    if (back > begin) {
-      begin = 0;
-      break;
-    }
-    if ((static_cast<std::uint8_t>(text[begin - back]) & 0xC0U) != 0x80) {
-      begin -= back;
-      state = utf8_complete;
-      break;
-    }
-    if (back == 3) state = utf8_complete;
+  if (begin != 0) {
+    state = utf8_complete;
+    for (std::size_t back = 1; back <= 3; ++back)
+      if ((static_cast<std::uint8_t>(text[begin - back]) & 0xC0U) != 0x80) {
+        begin -= back;
+        break;
+      }
   }
   return begin + utf8_check_bytes(text + begin, end - begin, state);
 }
