@@ -1,6 +1,8 @@
 // The opening handshake as a server sees it: rules H01-H36. tests/support/handshake.hpp says how inputs are cut.
 #include <wscodec/handshake.hpp>
+#include <wscodec/session.hpp>
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -355,6 +357,18 @@ TEST_CASE("H13 only what was offered can be selected", "[handshake][H13]") {
     CHECK(o.subprotocol == "chat");
   }
   CHECK(check_accepted(request, {.subprotocols = ours}).subprotocol == "");
+  // Of an endless list the first 65,535 are told, and no other is taken for one of them.
+  for (const std::size_t at : {std::size_t{65534}, std::size_t{65535}, std::size_t{65536}}) {
+    std::vector<std::string_view> many(at, "x");
+    many.push_back("chat");
+    const ws::options endless{.subprotocols = many};
+    ws::session server{ws::role::server, endless};
+    std::string bytes{request};
+    std::span<char> rest{bytes};
+    CHECK(server.next(rest).type == ws::event_type::request);
+    CHECK(server.accept({.subprotocol = "chat"}) == ws::error::none);
+    CHECK(server.subprotocol() == (at == 65534 ? "chat" : ""));
+  }
 }
 
 TEST_CASE("H13 a head larger than the scratch still knows its subprotocols", "[handshake][H13][H26]") {

@@ -93,9 +93,7 @@ inline advanced received_response(connection_state& s, std::string_view text, ch
     const checked_response checked = check_response(head.start_line(), head.fields(), s.hs.accept, *s.opt);
     if (checked.why != error::none) return fail(s, checked.why, s.offset, at);
     s.agreement = checked.agreement;
-    for (std::size_t i = 0; i < s.opt->subprotocols.size(); ++i)
-      if (!checked.subprotocol.empty() && checked.subprotocol == s.opt->subprotocols[i])
-        s.subprotocol = static_cast<std::uint16_t>(i);
+    keep_subprotocol(s, checked.subprotocol);
     start_frames(s);
     return {word_of(event_type::open), text.data(), text.size(), at};
   }

@@ -217,8 +217,7 @@ inline error accept(connection_state& s, output& out, const acceptance& answer) 
     return error::subprotocol_not_offered;
   const negotiated agreed{s.opt->extension, s.agreement};
   if (const error why = write_acceptance(out, s.hs.accept, agreed, answer); why != error::none) return why;
-  for (std::size_t i = 0; i < s.opt->subprotocols.size(); ++i)
-    if (!answer.subprotocol.empty() && answer.subprotocol == s.opt->subprotocols[i]) s.subprotocol = static_cast<std::uint16_t>(i);
+  keep_subprotocol(s, answer.subprotocol);
   start_frames(s);
   return error::none;
 }
@@ -270,7 +269,7 @@ WSCODEC_INLINE close_code code(const connection_state& s) noexcept {
 }
 
 WSCODEC_INLINE std::string_view subprotocol(const connection_state& s) noexcept {
-  return s.subprotocol < s.opt->subprotocols.size() ? s.opt->subprotocols[s.subprotocol] : std::string_view{};
+  return s.subprotocol != no_subprotocol ? s.opt->subprotocols[s.subprotocol] : std::string_view{};
 }
 
 WSCODEC_DETAIL_END

@@ -40,6 +40,8 @@ struct body_memory {
   bool after_cr;           // the line's last byte was a CR: LF must follow
 };
 
+inline constexpr std::uint16_t no_subprotocol = 0xFFFF;
+
 /// What frames must remember.
 struct frame_memory {
   message_state message;
@@ -69,7 +71,7 @@ struct connection_state {
   error why = error::none;
   error pending = error::none;  // the failure that follows the good bytes just given out, of a text that is still open
   std::uint16_t peer_code = 0;
-  std::uint16_t subprotocol = 0xFFFF;  // index into the options' list
+  std::uint16_t subprotocol = no_subprotocol;  // index into the options' list
   wscodec::opcode send_opcode = opcode::continuation;  // of the message that is being sent
   std::uint8_t send_utf8 = 0;
   std::uint32_t agreement = 0;
@@ -139,6 +141,13 @@ WSCODEC_INLINE void open_gate(connection_state& s) noexcept {
                     s.fr.head_size == 0 && s.fr.message.opcode == opcode::continuation && s.opt->max_fragments != 0 &&
                     s.opt->trace == nullptr;
   s.fast_max = !idle ? -1 : s.opt->max_message < 125 ? static_cast<std::int32_t>(s.opt->max_message) : 125;
+}
+
+/// Keeps which of the options' list was agreed on; what only stands behind the first 65,535 is not told.
+inline void keep_subprotocol(connection_state& s, std::string_view agreed) noexcept {
+  if (agreed.empty()) return;
+  for (std::uint16_t i = 0; i < s.opt->subprotocols.size() && i != no_subprotocol; ++i)
+    if (s.opt->subprotocols[i] == agreed) s.subprotocol = i;
 }
 
 inline void start_frames(connection_state& s) noexcept {
