@@ -40,6 +40,16 @@ TEST_CASE("output takes a text whole or not at all", "[bytes]") {
   CHECK(out.capacity() == 5);
 }
 
+TEST_CASE("after clear all of the memory is room again, from its front", "[bytes]") {
+  char memory[4];
+  ws::output out{memory};
+  CHECK(out.put("abc"));
+  out.clear();
+  CHECK(out.size() == 0);
+  CHECK(out.put("defg"));
+  CHECK(out.written() == "defg");
+}
+
 TEST_CASE("no memory at all is no room", "[bytes]") {
   ws::output none;
   CHECK(none.put(""));
@@ -88,6 +98,7 @@ TEST_CASE("a size beyond all memory is no room", "[bytes]") {
 TEST_CASE("a part of a text is what there is of it, behind the end nothing", "[bytes]") {
   CHECK(ws::detail::part("abc", 1) == "bc");
   CHECK(ws::detail::part("abc", 1, 1) == "b");
+  CHECK(ws::detail::part("abc", 2, 2) == "c");
   CHECK(ws::detail::part("abc", 2, 9) == "c");
   CHECK(ws::detail::part("abc", 3).empty());
   CHECK(ws::detail::part("abc", 4).empty());
