@@ -121,7 +121,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           if (n != 0) std::memcpy(into.data(), bytes.data(), n);
           received += n;
           s.commit(n);
-          for (std::size_t events = 0; const ws::event ev = s.next(); take(ev)) REQUIRE(++events <= received + 2);
+          std::size_t events = 0;
+          while (const ws::event ev = s.next()) {
+            REQUIRE(++events <= received + 2);
+            take(ev);
+          }
           break;
         }
         case 5: (void)s.accept(); break;

@@ -109,18 +109,18 @@ class endpoint {
   }
   static const ws::options& plain() {
     static const ws::options one = [] {
-      ws::options o;
-      o.max_message = max_message;
-      o.subprotocols = offered;
-      return o;
+      ws::options made;
+      made.max_message = max_message;
+      made.subprotocols = offered;
+      return made;
     }();
     return one;
   }
   static const ws::options& deflating() {
     static const ws::options one = [] {
-      ws::options o = plain();
-      o.extension = &hook();
-      return o;
+      ws::options made = plain();
+      made.extension = &hook();
+      return made;
     }();
     return one;
   }
