@@ -153,6 +153,7 @@ TEST_CASE("C07 another status is a rejection with a bounded body", "[handshake][
   CHECK(ws::response_view{o.head}.field("x-why") == "none");
   // What comes behind the body is not part of it.
   check_rejected_by_server("HTTP/1.1 500 x\r\nContent-Length: 5\r\n\r\nhello, world", "hello");
+  check_rejected_by_server("HTTP/1.1 500 x\r\nContent-Length: 12\r\n\r\nhello, world!", "hello, world");
   check_rejected_by_server("HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\nhello", "");
   check_rejected_by_server("HTTP/1.1 200 OK\r\n\r\nuntil the end", "until the end", true);
   check_rejected_by_server("HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\nabc", "");
@@ -469,6 +470,7 @@ TEST_CASE("C07 good chunks", "[handshake][client][C07]") {
   body("00a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789");
   body("1;a\r\n\r\r\n1 ; a=\"b\"\r\n\n\r\n0;z\r\n\r\n", "\r\n");  // data that looks like line ends
   body("2\t;abc=def;0\r\n0\r\r\n0\r\n\r\n", "0\r");
+  body("10\r\n0123456789abcdef\r\n1f\r\n" + std::string(31, 'x') + "\r\n0\r\n\r\n", "0123456789abcdef" + std::string(31, 'x'));
   body("000000000000002\r\nab\r\n000000000000000\r\n\r\n", "ab");
   body("2;" + std::string(250, 'e') + "\r\nab\r\n0\r\nT: " + std::string(250, 't') + "\r\n\r\n", "ab");
 }

@@ -480,6 +480,28 @@ TEST_CASE("take_output alone sends borrowed and prepared messages, a large one i
   CHECK(memory.idle());
 }
 
+TEST_CASE("take_output gives a token back once its payload is out, however small: a client's, and one byte", "[session][output]") {
+  side client{ws::role::client, defaults()};
+  CHECK(client.session.send_borrowed(ws::opcode::binary, "copied when it is masked", token(1)) == ws::error::none);
+  ws::output_buffer taken = client.session.take_output();
+  CHECK(taken.size == 6 + 24);
+  CHECK(returned(client.session) == "1 ");
+  client.session.free_buffer(taken);
+
+  side server{ws::role::server, defaults()};
+  CHECK(server.session.send_borrowed(ws::opcode::binary, "x", token(2)) == ws::error::none);
+  std::string sent;
+  taken = {};
+  for (int i = 0; i < 4 && server.session.buffered_amount() != 0; ++i) {
+    taken = server.session.take_output(taken);
+    sent.append(taken.data, taken.size);
+    server.session.consume(taken.size);
+  }
+  CHECK(sent == "\x82\x01x");
+  CHECK(returned(server.session) == "2 ");
+  server.session.free_buffer(taken);
+}
+
 TEST_CASE("take_output without memory for a copy hands out nothing, and the payload waits", "[session][output]") {
   counting_allocator memory;
   {
