@@ -115,7 +115,7 @@ const std::string failed = "error @3\nclose 1006 \"\" @3\n";
 
 }  // namespace
 
-TEST_CASE("prepare gives about as much as it is asked for, 16 KiB unless told otherwise", "[websocket]") {
+TEST_CASE("a websocket's prepare gives about as much as it is asked for, 16 KiB unless told otherwise", "[websocket]") {
   for (const std::size_t size : {1'000U, 16'384U, 100'000U}) {
     page p;
     p.open();
