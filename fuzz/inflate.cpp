@@ -1,6 +1,5 @@
 // Arbitrary bytes as compressed messages, for a session of either role and for the inflating reader, whole and in pieces:
 // the same messages and the same verdict, never more than the limit, and memory in proportion.
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
