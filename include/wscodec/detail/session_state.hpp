@@ -377,9 +377,8 @@ WSCODEC_NOINLINE inline advanced session_take_compressed(session_state& s, char*
 }
 
 /// A small message that did not get through the gate whole: its text was not UTF-8.
-WSCODEC_NOINLINE inline advanced session_small_text_failed(session_state& s, advanced got, char* end) noexcept {
-  if (settle(s, got)) return got;
-  return session_advance(s, got.at, static_cast<std::size_t>(end - got.at));
+WSCODEC_NOINLINE inline advanced session_small_text_failed(session_state& s, advanced got) noexcept {
+  return settle(s, got) ? got : session_advance(s, got.at, 0);
 }
 
 WSCODEC_INLINE event session_next(session_state& s, std::span<char>& in) noexcept {
@@ -394,7 +393,7 @@ WSCODEC_INLINE event session_next(session_state& s, std::span<char>& in) noexcep
   else if (got.word == word_of(event_type::data, opcode::binary, true, true))
     got.word = word_of(event_type::message, opcode::binary, true, true);
   else
-    got = session_small_text_failed(s, got, p + n);
+    got = session_small_text_failed(s, got);
   in = {got.at, n - static_cast<std::size_t>(got.at - p)};
   return event_of(got.word, got.payload, got.size);
 }
