@@ -327,6 +327,13 @@ TEST_CASE("C04 a client's handshake fails on an answer that contradicts its offe
   CHECK(answered(plain, "permessage-deflate; client_max_window_bits=9") == ws::error::none);
   CHECK(answered(plain, "permessage-deflate; client_max_window_bits") == ws::error::extension_parameters_wrong);
   CHECK(answered(small, "permessage-deflate") == ws::error::extension_parameters_wrong);
+  for (std::uint8_t bits = 8; bits < 15; ++bits) {
+    const options asks{.server_max_window_bits = bits};
+    const std::string window = "permessage-deflate; server_max_window_bits=";
+    CHECK(answered(asks, "permessage-deflate") == ws::error::extension_parameters_wrong);
+    CHECK(answered(asks, window + std::to_string(bits + 1)) == ws::error::extension_parameters_wrong);
+    CHECK(answered(asks, window + std::to_string(bits)) == ws::error::none);
+  }
   CHECK(answered(plain, "permessage-deflate, permessage-deflate") == ws::error::extension_repeated);
   CHECK(answered(plain, "permessage-bzip2") == ws::error::extension_not_requested);
 }

@@ -773,6 +773,29 @@ TEST_CASE("H26 a request that comes in pieces is kept in memory that grows with 
       }
 }
 
+TEST_CASE("a head that comes but for its last byte is kept in one piece of memory, and none is for no bytes", "[session][memory]") {
+  for (const ws::role self : both_roles) {
+    INFO(wire::name(self));
+    counting_allocator memory;
+    side s{self, defaults(), false, memory.hook()};
+    std::string head{request};
+    if (self == ws::role::client) {
+      CHECK(s.session.connect({.host = "h"}) == ws::error::none);
+      side server{ws::role::server, defaults(), false};
+      server.read(s.take());
+      head = server.take();
+    }
+    head.insert(head.size() - 2, "X: " + std::string(3000, 'x') + "\r\n");
+    const std::size_t calls = memory.calls;
+    s.read("");
+    CHECK(memory.calls == calls);
+    s.read(std::string_view{head}.substr(0, head.size() - 1));
+    CHECK(memory.calls == calls + 1);
+    s.read(std::string_view{head}.substr(head.size() - 1));
+    CHECK(s.session.is_open());
+  }
+}
+
 TEST_CASE("a session that failed before the first byte asks for no memory that it cannot do without", "[session][K14]") {
   counting_allocator memory;
   side s{ws::role::server, defaults(), false, memory.hook()};

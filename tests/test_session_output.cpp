@@ -343,6 +343,26 @@ TEST_CASE("take_output hands out the bytes, and two buffers circulate", "[sessio
   }
 }
 
+TEST_CASE("take_output copies nothing where nothing is borrowed, and else the smaller side", "[session][output]") {
+  for (const std::size_t before : {0U, 10U, 50'000U})
+    for (const std::size_t after : {0U, 10U, 50'000U}) {
+      INFO(before << " before, " << after << " after");
+      counting_allocator memory;
+      side s{ws::role::server, defaults(), true, memory.hook()};
+      const std::string lent(1000, 'b');
+      if (before != 0) CHECK(s.session.send(ws::opcode::binary, sim::letters(before)) == ws::error::none);
+      if (after != 0) {
+        CHECK(s.session.send_borrowed(ws::opcode::binary, lent, nullptr) == ws::error::none);
+        CHECK(s.session.send(ws::opcode::binary, sim::letters(after)) == ws::error::none);
+      }
+      const std::size_t calls = memory.calls, bytes = memory.bytes;
+      const ws::output_buffer filled = s.session.take_output({});
+      CHECK(memory.calls <= calls + (after != 0 ? 1 : 0));
+      CHECK(memory.bytes - bytes <= std::max<std::size_t>(std::min(before, after) + 10, 256));
+      s.session.free_buffer(filled);
+    }
+}
+
 TEST_CASE("take_output when there is nothing gives no bytes and loses no memory", "[session][output]") {
   counting_allocator memory;
   {

@@ -41,9 +41,10 @@ class inflated {
     while (const ws::inflated_piece p = reader_.next(room_)) {
       if (p.type == ws::inflated_piece::kind::failed) {
         log += "failed " + name(p.why) + "\n";
+        if (p.first || p.last || !p.payload.empty()) log += "BAD: failed with a piece\n";
         break;
       }
-      if (p.payload.size() > ws::detail::inflate_block) log += "BAD: more than a block\n";
+      if (p.payload.size() > 16384) log += "BAD: more than a block\n";
       if (p.first != begins_) log += "BAD: first\n";
       begins_ = p.last;
       message_ += p.payload;
@@ -381,6 +382,20 @@ TEST_CASE("D12 a message that ends inside a block fails", "[deflate][D12]") {
   CHECK(inflate("\xf2\x48\xcd\xc9\xc9\x07\x00\x00\x00\xff\xff"sv) == corrupt);  // the tail was left on: 00 00 ff ff begins a block
 }
 
+TEST_CASE("D12 a message whose last block ends inside the tail, with the beginning of another behind it, fails", "[deflate][D12]") {
+  // Literals 0 to 30 have 5 bits, 31 to 35 have 6 to 10, and the end of block is 1111111111. Lengths by 0, 5 to 10 and 18.
+  deflate_bits b;
+  b.begin(false, 2).put(0, 5).put(0, 5).put(6, 4);
+  for (const unsigned n : {0U, 0U, 3U, 3U, 3U, 3U, 3U, 3U, 3U, 3U}) b.put(n, 3);
+  for (int i = 0; i < 31; ++i) b.code(1, 3);
+  for (const unsigned n : {2U, 3U, 4U, 5U, 6U}) b.code(n, 3);
+  b.code(7, 3).put(127, 7).code(7, 3).put(220 - 138 - 11, 7).code(6, 3).code(0, 3);
+  for (int i = 0; i < 7; ++i) b.code(3, 5);  // up to a byte's end
+  // The tail reads as 00000 00000 00000 01111 1111111111, and then two bits of a block's head.
+  CHECK(inflate(b.bytes()) == corrupt);
+  CHECK(inflate(b.bytes() + hex("00 00 ff 3f 00 00 00 ff ff 00")) == show(std::string(7, '\3') + std::string{"\0\0\0\17"sv}) + "\n");
+}
+
 TEST_CASE("D07 D12 a peer that keeps its context though none was agreed fails", "[deflate][D07][D12]") {
   compressed keeps;
   const std::string one = keeps.message("Hello Hello Hello"), two = keeps.message("Hello Hello Hello");
@@ -475,6 +490,9 @@ TEST_CASE("D10 the self-test would see a zlib whose output reaches back too far,
   CHECK_FALSE(fits("\xFF", "x"));
   // Where zlib cannot be had at all it does not fit either.
   CHECK_FALSE(ws::detail::zlib_window_fits_8(10, 9));
+  arena->used = 0;
+  for (const unsigned size : {1U, 16U, 17U}) (void)ws::detail::zlib_arena_allocate(arena.get(), size, 1);
+  CHECK(arena->used == 16 + 16 + 32);
   arena->used = sizeof arena->bytes - 15;
   CHECK(ws::detail::zlib_arena_allocate(arena.get(), 1, 1) == nullptr);
 }
@@ -483,6 +501,9 @@ TEST_CASE("zlib is given at most 1 GiB at a time, and what it refuses is an erro
   CHECK(ws::detail::zlib_size(5) == 5);
   CHECK(ws::detail::zlib_size((std::size_t{1} << 30) - 1) == (1U << 30) - 1);
   CHECK(ws::detail::zlib_size(~std::size_t{0}) == 1U << 30);
+  void* const aligned = ws::detail::zlib_allocate(nullptr, 10, 10);
+  CHECK(reinterpret_cast<std::uintptr_t>(aligned) % alignof(void*) == 0);
+  ws::detail::zlib_free(nullptr, aligned);
   void* const compressor = ws::zlib_engine.open_compressor(nullptr, {});
   REQUIRE(compressor != nullptr);
   (void)deflateEnd(&static_cast<ws::detail::zlib_stream*>(compressor)->z);
