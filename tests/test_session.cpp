@@ -1360,12 +1360,14 @@ std::string two_lives(const ws::options& opt) {
     for (side* s : {&client, &server}) s->happened(s->session.tick(now));
     carry(client, server);
   }
+  std::string seen = client.events().find("ping") != std::string::npos ? ", pinged" : "";
   (void)client.session.close();
+  if (client.session.backed_up()) seen += ", backed up";
   carry(client, server);
   server.read("junk!");
   std::string ends = wire::name(server.session.why()) + " " + wire::name(client.session.why());
   if (server.session.was_clean() && client.session.was_clean() && server.events().find("text \"hey\"") != std::string::npos) ends += ", clean";
-  ends += ", " + wire::name(server.session.wants());
+  ends += seen + ", " + wire::name(server.session.wants());
 
   side asks{ws::role::client, opt, false}, refuses{ws::role::server, opt, false};
   refuses.accepts = false;
@@ -1384,8 +1386,8 @@ std::string two_lives(const ws::options& opt) {
 TEST_CASE("every limit and deadline may be 0, 1 and the largest of its type", "[session][F12][F18][F23][H26][C07][K15][T01][T02][T03][T04][T05][T07]") {
   const std::string usual = "none none, clean, half_close, no";
   CHECK(two_lives({}) == usual);
-  const auto three = [](auto ws::options::*member, const std::string& at_0, const std::string& at_1, const std::string& at_most) {
-    ws::options opt;
+  const auto three = [](auto ws::options::*member, const std::string& at_0, const std::string& at_1, const std::string& at_most,
+                        ws::options opt = {}) {
     using number = std::remove_reference_t<decltype(opt.*member)>;
     opt.*member = 0;
     CHECK(two_lives(opt) == at_0);
@@ -1413,11 +1415,37 @@ TEST_CASE("every limit and deadline may be 0, 1 and the largest of its type", "[
   three_of_head(&ws::head_limits::max_fields, "too_many_fields too_many_fields, drop, ");
   three(&ws::options::handshake_timeout, usual, usual, usual);
   three(&ws::options::close_timeout, usual, usual, usual);
-  three(&ws::options::ping_interval, usual, usual, usual);
-  three(&ws::options::ping_jitter, usual, usual, usual);
-  three(&ws::options::pong_timeout, usual, usual, usual);
+  const std::string pinged = "none none, clean, pinged, half_close, no", waiting = "none none, clean, backed up, half_close, no";
+  three(&ws::options::ping_interval, usual, pinged, usual);
+  three(&ws::options::ping_jitter, pinged, pinged, pinged, {.ping_interval = 1000});
+  three(&ws::options::pong_timeout, pinged, pinged, pinged, {.ping_interval = 1000});
   three(&ws::options::idle_timeout, usual, "idle_timeout idle_timeout, half_close, no", usual);
   three(&ws::options::write_timeout, usual, usual, usual);
-  three(&ws::options::high_water, usual, usual, usual);
-  three(&ws::options::low_water, usual, usual, usual);
+  three(&ws::options::high_water, waiting, waiting, usual);
+  three(&ws::options::low_water, waiting, waiting, waiting, {.high_water = 8});
+}
+
+TEST_CASE("deadlines for a pong and marks of the output of 0, 1 and the most there is, with a peer that reads nothing", "[session][T04]") {
+  for (const std::uint64_t timeout : {std::uint64_t{0}, std::uint64_t{1}, ~std::uint64_t{0}}) {
+    ws::options opt;
+    opt.ping_interval = 10;
+    opt.pong_timeout = timeout;
+    side s{ws::role::client, opt};
+    for (const std::uint64_t now : {100U, 110U, 111U, 112U}) s.happened(s.session.tick(now));
+    CHECK((s.session.why() == ws::error::pong_timeout) == (timeout == 1));
+  }
+  for (const std::size_t low : {std::size_t{0}, std::size_t{1}, std::size_t{2}, ~std::size_t{0}}) {
+    ws::options opt;
+    opt.high_water = 4;
+    opt.low_water = low;
+    side s{ws::role::server, opt};
+    CHECK(s.session.send(ws::opcode::binary, "xx") == ws::error::none);
+    CHECK(s.session.backed_up());
+    s.session.consume(2);
+    CHECK(s.session.backed_up() == (low < 2));
+    s.session.consume(1);
+    CHECK(s.session.backed_up() == (low < 1));
+    s.session.consume(1);
+    CHECK_FALSE(s.session.backed_up());
+  }
 }
