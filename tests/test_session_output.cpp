@@ -295,6 +295,25 @@ TEST_CASE("many borrowed payloads: the tokens come back in order, whenever they 
     }
 }
 
+TEST_CASE("borrowed payloads in a steady stream need no more memory, however many wait", "[session][output][memory]") {
+  CHECK((ws::slice{}.data == nullptr && ws::slice{}.size == 0));
+  for (const std::size_t waiting : {1U, 3U, 10U}) {
+    counting_allocator memory;
+    side s{ws::role::server, defaults(), true, memory.hook()};
+    std::uintptr_t lent = 0, back = 0;
+    std::size_t calls = 0;
+    for (int i = 0; i < 500; ++i) {
+      if (i == 100) calls = memory.calls;
+      CHECK(s.session.send_borrowed(ws::opcode::binary, second_lent, token(++lent)) == ws::error::none);
+      if (lent - back <= waiting) continue;
+      s.session.consume(second_lent.size() + 2);
+      void* t = nullptr;
+      CHECK((s.session.returned(t) && t == token(++back)));
+    }
+    CHECK(memory.calls == calls);
+  }
+}
+
 TEST_CASE("a refused send_borrowed gives no token and sends nothing", "[session][output][F22]") {
   for (const ws::role self : both_roles) {
     side s{self, defaults()};

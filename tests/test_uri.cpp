@@ -79,7 +79,10 @@ TEST_CASE("C11 path and query", "[uri][C11]") {
   CHECK(target_of("ws://h") == "/");
   CHECK(target_of("ws://h/?") == "/?");
   CHECK(target_of("ws://h//x/../y?z=/?&%20") == "//x/../y?z=/?&%20");
-  CHECK(target_of("ws://h/@:[]") == "/@:[]");
+  std::string all;
+  for (char c = '!'; c <= '~'; ++c)
+    if (c != '#') all += c;
+  CHECK(target_of("ws://h/" + all) == "/" + all);
   for (const std::string_view text : {"ws://h/a b"sv, "ws://h/\xc3\xa9"sv, "ws://h/a\tb"sv, "ws://h/a\r\nX: y"sv,
                                       "ws://h/\0"sv, "ws://h/?\x7f"sv, "ws://h? "sv, "ws://h/ "sv})
     CHECK(fault(text) == ws::error::uri_target);
