@@ -18,8 +18,8 @@ from types import SimpleNamespace
 import cases_client
 import cases_deflate
 from cases_client import response
-from inputs_server import (BAD, BOMBS, COMPRESSED, FRAMES, LIMITED, MALLOC, MIB, NOTHING, SLACK, WINDOW, bomb_fails,
-                           bomb_of, deflated, memory_of, never_reads)
+from inputs_server import (BAD, BOMBS, COMPRESSED, FRAMES, LIMITED, MALLOC, MIB, NOTHING, WINDOW, Memory, bomb_fails,
+                           bomb_of, deflated, never_reads, unfinished)
 from peer import Keys, Peer
 from wire import BINARY, CLOSE, CONT, NAMES, PING, TEXT, Failure, close_payload, head
 
@@ -172,6 +172,21 @@ case("declared.many", "F04 20 connections announce 16 MiB and send a byte",
      [waits(lambda peer: peer.head(BINARY, LIMIT) + b"x", seconds=0.02)] * 20, LOST)
 case("declared.half", "F04 8 MiB of a message that does not end",
      waits(lambda peer: peer.head(BINARY, LIMIT) + bytes(8 * MIB), seconds=0.3), LOST, 2 * 8 * MIB)
+case("declared.part", "F04 3 MiB of a message that does not end",
+     waits(lambda peer: peer.head(BINARY, LIMIT) + bytes(3 * MIB), seconds=0.3), LOST, 2 * 3 * MIB)
+
+
+def never_ends(opcode):
+    def run(peer):
+        unfinished(opened(peer), peer.process, opcode)
+        peer.shutdown()
+        peer.expect_eof(3)
+    return run
+
+
+for opcode in (TEXT, BINARY):
+    case(f"unfinished.{NAMES[opcode]}", f"F04 8 MiB of {NAMES[opcode]} in fragments of which none is the last", never_ends(opcode),
+         LOST, 2 * 8 * MIB)
 
 
 # ---- transports that end
@@ -517,6 +532,7 @@ class Client:
         except TimeoutError:
             raise Failure(f"the client did not connect within 5 s (status {self.process.poll()})") from None
         peer = Peer(sock, 12, "client", Keys())
+        peer.process = self.process
         peer.request = peer.take_head("a handshake request")
         cases_client.check_request(peer, peer.request.start.split(b" ")[1], self.nonces, self.deflate)
         return peer
@@ -613,7 +629,7 @@ def through_loop(program, one, deflate, beside):
         before = None
         for number, function in enumerate(one.functions):
             peer = client.accept()
-            before = before or (memory_of(client.process, "VmRSS"), memory_of(client.process, "VmSize"))
+            before = before or Memory(client.process)
             try:
                 with beside:
                     function(peer)
@@ -622,9 +638,7 @@ def through_loop(program, one, deflate, beside):
             finally:
                 peer.close()
         peer = opened(client.accept())
-        for field, held in zip(("VmHWM", "VmPeak"), before):
-            if (more := memory_of(client.process, field) - held) > one.holds + SLACK:
-                raise Failure(f"the client held {more >> 10} KiB more ({field}), at most {one.holds + SLACK >> 10} are expected")
+        before.judge("client", one.holds)
         peer.echo(TEXT, b"still there?")
         peer.finish()
         peer.close()
