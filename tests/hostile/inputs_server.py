@@ -7,6 +7,7 @@ compression, SLOW those that wait for deadlines.
 
 import functools
 import os
+import socket
 import time
 import zlib
 
@@ -461,6 +462,7 @@ def pong_flood(target):
 def message_flood(target):
     """Small messages while nothing is drained: the server stops reading. Then each of them comes back."""
     link = target.open()
+    link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)  # else it may grow until all answers fit
     data = memoryview((head(BINARY, 1000, key=NO_KEY) + b"m" * 1000) * 20_000)
     sent = push(link, data)
     if sent == len(data):
