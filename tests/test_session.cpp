@@ -429,6 +429,29 @@ TEST_CASE("commit of more than prepare gave takes what it gave, at the end of a 
   }
 }
 
+TEST_CASE("commit of more than prepare gave takes what it gave, behind bytes that wait too", "[session]") {
+  side s{ws::role::server, defaults(), false};
+  s.accepts = false;
+  s.read_prepared(request);
+  std::string frames;
+  while (frames.size() < 100'000) frames += frame(ws::role::client, 0x82, "");
+  std::size_t given = 0;
+  for (const std::size_t n : {600U, 100U}) {
+    const std::span<char> room = s.session.prepare(n);
+    REQUIRE((room.size() >= n && given + room.size() <= frames.size()));
+    std::memcpy(room.data(), frames.data() + given, room.size());
+    const std::size_t taken = n == 600 ? n : room.size();
+    s.session.commit(n == 600 ? n : room.size() + 300);
+    given += taken;
+  }
+  CHECK(s.session.accept() == ws::error::none);
+  std::size_t messages = 0;
+  for (ws::event ev = s.session.next(); ev; ev = s.session.next()) messages += ev.type == ws::event_type::message ? 1 : 0;
+  CHECK(messages == given / 6);
+  CHECK(s.session.why() == ws::error::none);
+  CHECK(s.session.offset() == request.size() + given);
+}
+
 TEST_CASE("a message that was committed to its last byte is given by next with other bytes, which wait", "[session]") {
   side s{ws::role::server, defaults()};
   const std::string bytes = frame(ws::role::client, 0x82, sim::pattern(20'000));

@@ -455,6 +455,25 @@ TEST_CASE("D15 messages below the threshold, and those that would grow, are sent
   }
 }
 
+TEST_CASE("D15 without takeover what would stay as long as it is is sent as it is", "[deflate][D15]") {
+  std::size_t as_long = 0;
+  for (std::size_t n = 0; n < 60; ++n) {
+    const std::string text = noise_bytes(100) + std::string(n, 'a');
+    std::size_t compressed = 0;
+    for (const bool takeover : {true, false}) {
+      const ws::deflate_options opt{.engine = &ws::zlib_engine, .server_no_context_takeover = !takeover};
+      both_ends l{opt, opt};
+      REQUIRE(l.open());
+      REQUIRE(l.server.send(ws::opcode::binary, text) == ws::error::none);
+      const std::size_t frame = l.server.buffered_amount();
+      if (takeover) compressed = frame - (frame < 128 ? 2 : 4);
+      else CHECK(first_byte(l.server) == (compressed < text.size() ? 0xC2 : 0x82));
+    }
+    as_long += compressed == text.size() ? 1 : 0;
+  }
+  CHECK(as_long != 0);
+}
+
 TEST_CASE("D15 a streamed message decides before its first frame, and only that has RSV1", "[deflate][D15][F07]") {
   both_ends l;
   REQUIRE(l.open());

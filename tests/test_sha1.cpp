@@ -28,6 +28,9 @@ static_assert(digest_is("abc", "", "a9993e364706816aba3e25717850c26c9cd0d89d"));
 static_assert(digest_is("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "",
                         "84983e441c3bd26ebaae4aa1f95129e5e54670f1"));
 static_assert(digest_is("", "", "da39a3ee5e6b4b0d3255bfef95601890afd80709"));
+// Where the length just fits into the last block, and where it does not.
+static_assert(digest_is("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "", "c1c8bbdc22796e28c0e15163d20899b65621d65a"));
+static_assert(digest_is("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "", "c2db330f6083854c99d4b5bfb6e8f29f201be699"));
 // RFC 6455 1.3: b3 7a 4f 2c c0 62 4f 16 90 f6 46 06 cf 38 59 45 b2 be c4 ea.
 static_assert(digest_is("dGhlIHNhbXBsZSBub25jZQ==", "258EAFA5-E914-47DA-95CA-C5AB0DC85B11",
                         "b37a4f2cc0624f1690f64606cf385945b2bec4ea"));

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "catch.hpp"
+#include "support/counting_allocator.hpp"
 #include "support/link.hpp"
 #include "support/wire.hpp"
 #include "wscodec/prepared_message.hpp"
@@ -49,6 +50,23 @@ TEST_CASE("describe says a head in words", "[trace]") {
     const bool known = i <= 2 || (i >= 8 && i <= 10);
     CHECK(ws::name_of(static_cast<ws::opcode>(i)).starts_with("reserved ") != known);
   }
+}
+
+TEST_CASE("the hook hears nothing of a prepared message for which there is no memory", "[trace][memory]") {
+  for (const ws::role self : {ws::role::server, ws::role::client})
+    for (const std::size_t n : {10U, 1000U}) {
+      listener heard;
+      ws::options opt;
+      opt.trace = &heard.hook;
+      counting_allocator memory;
+      sim::side s{self, opt, true, memory.hook()};
+      const ws::prepared_message message{ws::opcode::binary, std::string(n, 'x')};
+      memory.fail_at = memory.calls;
+      CHECK(s.session.send(message) == ws::error::out_of_memory);
+      CHECK(heard.lines == "");
+      CHECK(s.session.send(message) == ws::error::none);
+      CHECK(heard.lines.starts_with("-> binary, fin"));
+    }
 }
 
 TEST_CASE("describe writes the whole line or nothing", "[trace]") {
