@@ -161,6 +161,16 @@ TEST_CASE("D05 D06 compressed and plain messages, whole and in fragments, with p
       });
 }
 
+TEST_CASE("D05 offsets go on behind compressed messages", "[deflate][D05]") {
+  for (const ws::role self : both_roles) {
+    const std::string good = frame(other(self), 0xC1, packed_hello) + frame(other(self), 0xC1, std::string(1, '\0'));
+    for (const bool bytes : {false, true}) {
+      const std::string expected = "text \"Hello\"\ntext \"\"\nfailed rsv2_set @" + std::to_string(good.size()) + "\n";
+      CHECK(outcome_of(self, good + frame(other(self), 0xA1, "x"), through::session, {}, bytes).starts_with(expected));
+    }
+  }
+}
+
 TEST_CASE("D14 a ping inside a compressed message leaves its text and its size as they are", "[deflate][D14][D13][F16]") {
   const std::string euro = deflate_bits{}.stored("\xE2\x82").stored("\xAC").message();
   check_both([&](ws::role r) { return frame(r, 0x41, euro.substr(0, 7)) + frame(r, 0x89, "?") + frame(r, 0x80, euro.substr(7)); },

@@ -151,6 +151,12 @@ TEST_CASE("H16 an extension is negotiated", "[upgrade][H15][H16][H17]") {
   CHECK(answer.agreed.agreement == 7);
   CHECK(answer.agreed.extension == &fake::hook);
 
+  // All five fields at once.
+  CHECK(ws::upgrade(request({{"Sec-WebSocket-Extensions", "x-fake; level=7"}, {"Sec-WebSocket-Protocol", "a"}}), options, "a", answer) == ws::error::none);
+  names_and_values all = good_answer_and("Sec-WebSocket-Protocol", "a");
+  all.emplace_back("Sec-WebSocket-Extensions", "x-fake; level=7");
+  CHECK(fields_of(answer) == all);
+
   CHECK(ws::upgrade(list, {}, "", answer) == ws::error::none);
   CHECK(fields_of(answer) == good_answer);
   CHECK(ws::upgrade(request({{"Sec-WebSocket-Extensions", "x-fake; level=0"}}), options, "", answer) == ws::error::none);
