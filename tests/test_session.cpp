@@ -1105,6 +1105,21 @@ TEST_CASE("what may not be sent is refused, and the session lives on", "[session
   }
 }
 
+TEST_CASE("F22 one bad byte, wherever it stands in a text of whatever size, and it is not sent", "[session][F22]") {
+  for (const ws::role self : both_roles) {
+    side s{self, defaults()};
+    for (std::size_t n = 1; n <= 300; ++n) {
+      std::string text = sim::letters(n);
+      for (std::size_t at = 0; at < n; ++at) {
+        text[at] = '\xFF';
+        if (s.session.send(ws::opcode::text, text) != ws::error::send_text_not_utf8) FAIL(n << " bytes, bad at " << at);
+        text[at] = 'x';
+      }
+      if (s.session.send(ws::opcode::text, text) != ws::error::none || s.take().size() <= n) FAIL(n << " good bytes");
+    }
+  }
+}
+
 TEST_CASE("F16 a code point may be cut over pieces of text, borrowed ones too", "[session][F16][F22]") {
   side s{ws::role::server, defaults()};
   CHECK(s.session.send(ws::opcode::text, "\xE2\x82", false) == ws::error::none);
