@@ -129,6 +129,7 @@ void feed(auto& endpoint, std::span<char>& bytes, auto&& take) {
 // Counts what is allocated, and can fail at one allocation.
 struct counted_memory {
   std::size_t live = 0;
+  std::size_t most = 0;  // that was live at once
   std::size_t calls = 0;
   std::size_t failing = 0;  // which call fails, counted from 1; 0 for none
   wscodec::allocator hook{this, reallocate, release};
@@ -138,6 +139,7 @@ struct counted_memory {
     if (++self.calls == self.failing) return nullptr;
     REQUIRE(self.live >= old_size);
     self.live = self.live - old_size + new_size;
+    if (self.most < self.live) self.most = self.live;
     return std::realloc(memory, new_size);
   }
   static void release(void* context, void* memory, std::size_t size) {
@@ -147,6 +149,15 @@ struct counted_memory {
     std::free(memory);
   }
 };
+
+/// The most that a session without compression may allocate, whatever was announced: twice what came, twice what waited
+/// in its output, and twice what was asked of `prepare`, for its memory doubles. Beside that only the smallest sizes of
+/// the scratch (a cut control frame and a pong), the joined message, what `prepare` gives, and the queue (a pong, a
+/// Close).
+constexpr std::size_t most_memory(std::size_t received, std::uint64_t waited, std::size_t asked = 0) {
+  constexpr std::size_t scratch = 256, message = 256, input = 256, queue = 512;
+  return 2 * (received + static_cast<std::size_t>(waited) + asked) + scratch + message + input + queue;
+}
 
 }  // namespace fuzz
 
