@@ -1,6 +1,5 @@
 // A client reads arbitrary bytes from its server, as a connection and as a session, whole and in pieces: what happens is the
 // same however they are cut, memory stays in proportion, and nothing comes after a failure.
-#include <array>
 #include <cstring>
 #include <span>
 #include <string>
@@ -98,20 +97,6 @@ struct outcome {
   }
 };
 
-/// After the end everything is harmless and says the same.
-void try_after_the_end(auto& endpoint, auto&& send) {
-  const ws::error why = endpoint.why();
-  const ws::close_state state = endpoint.state();
-  const std::uint64_t offset = endpoint.offset();
-  std::array<char, 4> more{'\x81', '\x00', '\x88', '\x00'};
-  std::span<char> bytes{more};
-  REQUIRE(!endpoint.next(bytes) && bytes.empty());
-  REQUIRE(!endpoint.end_of_input());
-  REQUIRE(endpoint.why() == why && endpoint.state() == state && endpoint.offset() == offset);
-  // A caller that answers Closes itself may still send.
-  if (state != ws::close_state::replying) REQUIRE(send() != ws::error::none);
-}
-
 outcome run_connection(const setting& s, std::string_view input, split how) {
   outcome o;
   std::vector<char> scratch(s.open ? ws::min_scratch : s.options.head.max_head);
@@ -140,7 +125,7 @@ outcome run_connection(const setting& s, std::string_view input, split how) {
   REQUIRE(!conn.end_of_input() && conn.wants() == ws::transport::drop);
   o.end(conn);
   o.output = out.written();
-  try_after_the_end(conn, [&] { return conn.send(out, ws::opcode::binary, "late"); });
+  fuzz::try_after_the_end(conn, [&] { return conn.send(out, ws::opcode::binary, "late"); });
   REQUIRE(out.size() == o.output.size() || conn.state() == ws::close_state::replying);
   return o;
 }
@@ -194,7 +179,8 @@ outcome run_session(const setting& s, std::string_view input, split how, bool pr
     o.end(session);
     o.output.append(session.output());
     session.consume(session.output().size());
-    try_after_the_end(session, [&] { return session.send(ws::opcode::binary, "late"); });
+    fuzz::try_after_the_end(session, [&] { return session.send(ws::opcode::binary, "late"); });
+    REQUIRE(!session.end_of_input());
     REQUIRE(session.buffered_amount() == 0 || session.state() == ws::close_state::replying);
     session.release();
     in_proportion();

@@ -1,5 +1,5 @@
 // The same frames through us and through wslay: a disagreement must be one of those that tests/differential explains. However
-// the frames are cut we say the same of them, and our memory stays in proportion.
+// the frames are cut we say the same of them, nothing comes after the end, and our memory stays in proportion.
 // The first byte of an input chooses who reads: 0 a server, 1 a client.
 #include <cstdio>
 #include <span>
@@ -31,6 +31,8 @@ d::our_outcome ours(d::kind what, std::string_view input, fuzz::splits pieces) {
       REQUIRE(bytes.empty());
       REQUIRE(memory.most <= fuzz::most_memory(at, waited));
     }
+    if (fuzz::has_ended(we.session.state()))
+      fuzz::try_after_the_end(we.session, [&] { return we.session.send(d::ws::opcode::binary, "late"); });
     got = we.o;
   }
   REQUIRE(memory.live == 0);

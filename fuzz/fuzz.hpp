@@ -3,6 +3,7 @@
 #ifndef WSCODEC_FUZZ_FUZZ_HPP
 #define WSCODEC_FUZZ_FUZZ_HPP
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -15,6 +16,8 @@
 #include <utility>
 #include <vector>
 #include <wscodec/allocator.hpp>
+#include <wscodec/closing.hpp>
+#include <wscodec/error.hpp>
 
 #include "../tests/guarded.hpp"
 
@@ -124,6 +127,24 @@ void feed(auto& endpoint, std::span<char>& bytes, auto&& take) {
     REQUIRE(idle <= 2);
     take(ev);
   }
+}
+
+/// Nothing is read any more, and nothing may be sent; `replying`, a caller that answers Closes itself may still send.
+constexpr bool has_ended(wscodec::close_state state) {
+  return state != wscodec::close_state::open && state != wscodec::close_state::closing &&
+         state != wscodec::close_state::replying;
+}
+
+/// After the end everything is harmless and says the same.
+void try_after_the_end(auto& endpoint, auto&& send) {
+  const wscodec::error why = endpoint.why();
+  const wscodec::close_state state = endpoint.state();
+  const std::uint64_t offset = endpoint.offset();
+  std::array<char, 10> more{'\x81', '\x00', '\x81', '\x80', 0, 0, 0, 0, '\x88', '\x00'};
+  std::span<char> bytes{more};
+  REQUIRE(!endpoint.next(bytes) && bytes.empty());
+  REQUIRE(endpoint.why() == why && endpoint.state() == state && endpoint.offset() == offset);
+  if (state != wscodec::close_state::replying) REQUIRE(send() != wscodec::error::none);
 }
 
 // Counts what is allocated, and can fail at one allocation.

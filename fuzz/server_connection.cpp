@@ -107,24 +107,6 @@ void answer(auto&& to, const setting& s, const ws::event& ev, bool& closed) {
   }
 }
 
-// After the end everything is harmless and says the same.
-void try_after_the_end(auto& endpoint, auto&& send) {
-  const ws::error why = endpoint.why();
-  const std::uint64_t offset = endpoint.offset();
-  std::vector<char> more{'\x81', '\x80', 0, 0, 0, 0, '\x88', '\x00'};
-  std::span<char> bytes{more};
-  REQUIRE(!endpoint.next(bytes));
-  REQUIRE(bytes.empty());
-  REQUIRE(endpoint.why() == why);
-  REQUIRE(endpoint.offset() == offset);
-  REQUIRE(send() != ws::error::none);
-}
-
-// Nothing is read any more, and nothing may be sent; `replying`, a caller that answers Closes itself may still send.
-bool has_ended(ws::close_state state) {
-  return state != ws::close_state::open && state != ws::close_state::closing && state != ws::close_state::replying;
-}
-
 // ---- the connection ----
 
 struct writer {
@@ -203,8 +185,8 @@ outcome run_connection(const setting& s, std::string_view input, split how, bool
     std::span<char> nothing;
     while (const ws::event ev = conn.next(nothing)) handle(ev);
   }
-  if (has_ended(conn.state()))
-    try_after_the_end(conn, [&] {
+  if (fuzz::has_ended(conn.state()))
+    fuzz::try_after_the_end(conn, [&] {
       const std::size_t before = out.size();
       const ws::error why = conn.send(out, ws::opcode::binary, "late");
       REQUIRE(out.size() == before);
@@ -275,7 +257,7 @@ outcome run_session(const setting& s, std::string_view input, split how, bool pr
       at += n;
       in_proportion();
     }
-    if (has_ended(session.state())) try_after_the_end(session, [&] { return session.send(ws::opcode::binary, "late"); });
+    if (fuzz::has_ended(session.state())) fuzz::try_after_the_end(session, [&] { return session.send(ws::opcode::binary, "late"); });
     handle(session.end_of_input());
     REQUIRE(!session.end_of_input());
     REQUIRE(failing != 0 || session.wants() == ws::transport::drop);
