@@ -1,5 +1,6 @@
 // Arbitrary bytes as compressed messages, for a session of either role and for the inflating reader, whole and in pieces:
-// the same messages and the same verdict, never more than the limit, and memory in proportion.
+// the same messages and the same verdict, nothing after a failure, never more than the limit, and memory in proportion.
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,8 +56,8 @@ std::vector<std::string_view> messages_of(std::string_view input) {
 void add(std::string& log, std::string_view message) { log.append(std::to_string(message.size())).append(" ").append(message).append("\n"); }
 void add(std::string& log, ws::error why) { log.append(ws::explain(why).name).append("\n"); }
 
-std::string run_session(const setting& s, const std::vector<std::string_view>& messages, split how, std::size_t failing = 0,
-                        std::uint8_t window_bits = 0) {
+std::string run_session(const setting& s, const std::vector<std::string_view>& messages, split how, bool prepared,
+                        std::size_t failing = 0, std::uint8_t window_bits = 0) {
   ws::deflate_agreement agreed = s.agreed;
   if (window_bits != 0) agreed.server_max_window_bits = agreed.client_max_window_bits = window_bits;
   std::string wire;
@@ -76,26 +77,46 @@ std::string run_session(const setting& s, const std::vector<std::string_view>& m
   {
     ws::session session{s.self, {&s.hook, agreed.number()}, s.options, nullptr, &memory.hook};
     fuzz::splits pieces{how, s.seed};
-    std::size_t given = 0;
+    std::size_t given = 0, asked = 0;
+    bool failed = false;
+    const auto take = [&](const ws::event& ev) {
+      REQUIRE(!failed);
+      REQUIRE(ev.type == ws::event_type::message || ev.type == ws::event_type::failed);
+      failed = ev.type == ws::event_type::failed;
+      if (failed) {
+        REQUIRE(ev.why() == session.why());
+        add(log, ev.why());
+      } else {
+        REQUIRE(ev.payload.size() <= s.options.max_message);
+        add(log, ev.payload);
+        if (ev.payload.size() > given) given = ev.payload.size();
+      }
+      session.consume(session.output().size());
+    };
     for (std::size_t at = 0; at < wire.size();) {
-      const std::size_t n = pieces.next(wire.size() - at);
-      const fuzz::exact piece{std::string_view{wire}.substr(at, n)};
+      std::size_t n = pieces.next(wire.size() - at);
+      if (prepared) {
+        if (asked < n) asked = n;
+        const std::span<char> room = session.prepare(n);
+        if (room.size() < n) n = room.size();
+        REQUIRE(n != 0 || failing != 0);
+        if (n != 0) std::memcpy(room.data(), wire.data() + at, n);
+        session.commit(n);
+        while (const ws::event ev = session.next()) take(ev);
+        if (n == 0) break;
+      } else {
+        const fuzz::exact piece{std::string_view{wire}.substr(at, n)};
+        std::span<char> bytes = piece.bytes();
+        fuzz::feed(session, bytes, take);
+        REQUIRE(bytes.empty());
+      }
       at += n;
-      std::span<char> bytes = piece.bytes();
-      fuzz::feed(session, bytes, [&](const ws::event& ev) {
-        REQUIRE(ev.type == ws::event_type::message || ev.type == ws::event_type::failed);
-        if (ev.type == ws::event_type::message) {
-          REQUIRE(ev.payload.size() <= s.options.max_message);
-          add(log, ev.payload);
-          if (ev.payload.size() > given) given = ev.payload.size();
-        } else {
-          add(log, ev.why());
-        }
-        session.consume(session.output().size());
-      });
-      // The inflater itself has 8 KiB and its window; an inflated message has at most twice its size, or its limit.
-      REQUIRE(memory.live <= 56 * 1024 + s.options.max_message + 2 * given);
+      // The inflater itself has 8 KiB and its window; an inflated message has at most twice its size, or its limit; and
+      // what `prepare` gives grows to twice its size.
+      REQUIRE(memory.live <= 56 * 1024 + s.options.max_message + 2 * given + 2 * asked);
     }
+    REQUIRE(failed == (session.why() != ws::error::none));
+    if (failed) fuzz::try_after_the_end(session, [&] { return session.send(ws::opcode::binary, "late"); });
     session.release();
   }
   REQUIRE(memory.live == 0);
@@ -124,7 +145,10 @@ std::string run_reader(const setting& s, const std::vector<std::string_view>& me
           if (!got) break;
           if (got.type == ws::inflated_piece::kind::failed) {
             add(log, got.why);
-            REQUIRE(!reader.next(to.bytes()));
+            for (int again = 0; again < 2; ++again) {
+              REQUIRE(!reader.next(to.bytes()));
+              reader.feed(s.op == ws::opcode::text, piece.view(), true);
+            }
             return log;
           }
           inflated.append(got.payload);
@@ -159,14 +183,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::choices input{data, size};
   const setting s{input};
   const std::vector<std::string_view> messages = s.one_message ? std::vector{input.rest()} : messages_of(input.rest());
-  const std::string exact = run_session(s, messages, split::whole, 0, 15);
-  for (const split how : {split::whole, split::bytes, split::random}) require_same(s, exact, run_session(s, messages, how));
+  const std::string exact = run_session(s, messages, split::whole, false, 0, 15);
+  for (const split how : {split::whole, split::bytes, split::random})
+    for (const bool prepared : {false, true}) require_same(s, exact, run_session(s, messages, how, prepared));
   // The session says more where a message is too big before it is inflated: the reader never sees its frames' heads.
   if (exact.find("message_too_big") == exact.npos) {
     require_same(s, exact, run_reader(s, messages, split::whole, split::whole));
     require_same(s, exact, run_reader(s, messages, split::random, exact.size() < 2000 ? split::bytes : split::random));
     require_same(s, exact, run_reader(s, messages, split::bytes, split::random));
   }
-  for (std::size_t failing = 1; failing <= 4; ++failing) (void)run_session(s, messages, split::random, failing);
+  for (std::size_t failing = 1; failing <= 4; ++failing) (void)run_session(s, messages, split::random, failing % 2 == 0, failing);
   return 0;
 }
