@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 #include <wscodec.hpp>
 #include <wscodec/zlib.hpp>
 
@@ -48,9 +49,21 @@ void require_frames(std::string_view sent) {
   }
 }
 
-/// What came of a program: its events and how the session stood after each call, and what it sent.
+/// How a session stood after a call.
+struct standing {
+  ws::error why;
+  ws::close_state state;
+  ws::transport wants;
+  std::uint64_t waits, deadline;
+  std::uint64_t offset;  // of compressed messages it is known only that they are broken, not at which byte of a read
+  std::size_t events;    // the size of the log
+  bool operator==(const standing&) const = default;
+};
+
+/// What came of a program.
 struct outcome {
-  std::string log;
+  std::string log;  // the events
+  std::vector<standing> calls;
   std::string body;   // of a refusal, which comes in pieces
   std::string sent;   // all of it, once the handshake is done
   bool starved = false;  // an allocation failed
@@ -249,13 +262,7 @@ outcome run_program(const std::uint8_t* data, std::size_t size, fuzz::splits::ho
       dropped = s.wants() == ws::transport::drop;
       REQUIRE(given_back <= tokens);
       if (waited < s.buffered_amount()) waited = s.buffered_amount();
-      o.add("why", static_cast<std::uint64_t>(s.why()));
-      o.add("state", static_cast<std::uint64_t>(s.state()));
-      o.add("wants", static_cast<std::uint64_t>(s.wants()));
-      o.add("waits", s.buffered_amount());
-      o.add("deadline", s.next_deadline());
-      // Of compressed messages the session knows only that they are broken, not at which byte of a read.
-      if (!compresses) o.add("at", s.offset());
+      o.calls.push_back({s.why(), s.state(), s.wants(), s.buffered_amount(), s.next_deadline(), compresses ? 0 : s.offset(), o.log.size()});
       // What the caller sends, with heads; a few frames and answers of our own for each call, one for what came.
       REQUIRE(sent.size() + s.buffered_amount() <= queued + queued / 8 + received + 1024 + 64 * calls);
       // What waits may be in the queue and in the buffer that was taken; a prepared message, and what is known of those
@@ -274,6 +281,9 @@ outcome run_program(const std::uint8_t* data, std::size_t size, fuzz::splits::ho
 void require_same(const outcome& a, const outcome& b) {
   if (a.log != b.log) std::fprintf(stderr, "---- one run:\n%s---- the other:\n%s", a.log.c_str(), b.log.c_str());
   REQUIRE(a.log == b.log);
+  for (std::size_t i = 0; i < a.calls.size() && i < b.calls.size(); ++i)
+    if (a.calls[i] != b.calls[i]) std::fprintf(stderr, "after call %zu it does not stand the same\n", i);
+  REQUIRE(a.calls == b.calls);
   REQUIRE(a.body == b.body);
   REQUIRE(a.sent == b.sent);
 }
