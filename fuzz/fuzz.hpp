@@ -197,6 +197,7 @@ inline void replay(const std::filesystem::path& path) {
     return;
   }
   std::ifstream file(path, std::ios::binary);
+  if (!file) broken("there is such a file", path.c_str(), 0);
   const std::string bytes{std::istreambuf_iterator<char>(file), {}};
   std::fprintf(stderr, "%s\n", path.c_str());
   LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
