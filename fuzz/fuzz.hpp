@@ -77,7 +77,7 @@ class splits {
 #if defined(__SANITIZE_ADDRESS__)
 inline constexpr bool watched = true;
 #elif defined(__has_feature)
-inline constexpr bool watched = __has_feature(address_sanitizer);
+inline constexpr bool watched = __has_feature(address_sanitizer) || __has_feature(memory_sanitizer);
 #else
 inline constexpr bool watched = false;
 #endif

@@ -1,5 +1,6 @@
 // The core without the test framework and zlib, for tools that want every library instrumented or every branch short: two
-// sessions over a link that cuts, a connection on its own memory, and streams that are damaged. Prints `N passed, N failed`.
+// sessions over a link that cuts, a websocket, a connection on its own memory, and streams that are damaged. Prints
+// `N passed, N failed`.
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -39,13 +40,14 @@ struct end {
   ws::session session;
   std::string got;
   std::string wire;  // all that was sent
+  std::string_view subprotocol;
 
   end(ws::role self, const ws::options& options) : session{self, options, &keys} {}
 
   void read(std::string bytes) {
     std::span<char> rest{bytes};
     while (const ws::event ev = session.next(rest)) {
-      if (ev.type == ws::event_type::request) (void)session.accept();
+      if (ev.type == ws::event_type::request) (void)session.accept({.subprotocol = subprotocol});
       if (ev.type == ws::event_type::message) got.append(ev.payload).append("|");
       if (ev.type == ws::event_type::close) got.append("closed");
     }
@@ -133,6 +135,85 @@ void damaged(ws::role self, std::string stream, std::uint64_t seed) {
   check(failures <= 1, "one failure at most");
 }
 
+/// A browser's client with a server that greets it, over a link that cuts; it holds messages back for a while.
+void websocket_life(std::size_t most) {
+  random_numbers random{most + 1};
+  const std::string_view protocols[] = {"chat.v2", "chat.v1"};
+  ws::options options;
+  options.subprotocols = protocols;
+  end server{ws::role::server, options};
+  server.subprotocol = protocols[1];
+  random_numbers entropy;
+  ws::masking_keys keys{fill, &entropy};
+  ws::websocket socket{options, &keys};
+  std::string log;
+  socket.on_open = [&] { log.append("open ").append(socket.protocol()).append("|"); };
+  socket.on_message = [&](const ws::message_event& ev) { log.append(ev.data).append("|"); };
+  socket.on_error = [&](const ws::error_event& ev) {
+    log.append("error ").append(ws::explain(ev.why).what).append("|");
+  };
+  socket.on_close = [&](const ws::close_event& ev) {
+    log.append("close ").append(std::to_string(static_cast<unsigned>(ev.code))).append(ev.reason);
+  };
+  const auto settle = [&] {
+    while (socket.wants() != ws::transport::drop && (!socket.output().empty() || !server.session.output().empty())) {
+      const std::string_view out = socket.output();
+      const std::string bytes{out.substr(0, 1 + random(most))};
+      socket.consume(bytes.size());
+      server.read(bytes);
+      std::string answer = server.take(1 + random(most));
+      if (random(2) == 0) {
+        socket.receive(answer);
+        continue;
+      }
+      const std::span<char> room = socket.prepare(answer.size() + 1);
+      std::memcpy(room.data(), answer.data(), answer.size());
+      socket.commit(answer.size());
+    }
+  };
+  check(socket.connect("ws://example.org/#a") != ws::error::none, "no fragment");
+  check(socket.connect("ws://user@Example.org:80/chat?room=1", "https://example.org") == ws::error::none, "connects");
+  check(socket.url() == "ws://example.org/chat?room=1", "the URL");
+  settle();
+  const std::string text(5000, 'a');
+  (void)socket.send("hello");
+  (void)socket.send(text, ws::opcode::binary);
+  (void)server.session.send(ws::opcode::text, text);
+  settle();
+  socket.pause();
+  (void)server.session.send(ws::opcode::text, "held back");
+  (void)server.session.close(static_cast<ws::close_code>(3008), "enough");
+  settle();
+  socket.resume();
+  settle();
+  socket.tick(1'000'000);
+  socket.end_of_input();
+  check(server.got == "hello|" + text + "|closed", "what the server of a websocket got");
+  check(log == "open chat.v1|" + text + "|held back|close 3008enough", "what a websocket told");
+}
+
+/// A server that is overloaded: when to connect again.
+void refused() {
+  ws::options options;
+  random_numbers entropy;
+  ws::masking_keys keys{fill, &entropy};
+  ws::websocket socket{options, &keys};
+  ws::reconnect again;
+  std::uint64_t at = 0;
+  socket.on_error = [&](const ws::error_event& ev) {
+    const ws::response_view head = ev.response();
+    if (!ws::advise_retry(head.status()).retry) return;
+    at = ws::next_attempt(again, 1'000'000, entropy(1000), {},
+                          ws::parse_retry_after(head.field("Retry-After"), 784'111'700));
+  };
+  (void)socket.connect("wss://example.org");
+  socket.consume(socket.output().size());
+  std::string answer = "HTTP/1.1 503 Overloaded\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+  socket.receive(answer);
+  socket.end_of_input();
+  check(at >= 78'000'000 && at <= 78'000'000 + ws::reconnect_options{}.first, "when to connect again");
+}
+
 }  // namespace
 
 int main(int argc, char**) {
@@ -141,7 +222,9 @@ int main(int argc, char**) {
   for (const std::size_t most : {std::size_t{1}, std::size_t{13}, std::size_t{1500}, std::size_t{100'000}}) {
     if (few && most == 1) continue;
     life(most, to_server, to_client);
+    websocket_life(most);
   }
+  refused();
   for (std::uint64_t seed = 1; seed < (few ? 200U : 3000U); ++seed) {
     damaged(ws::role::server, to_server, seed);
     damaged(ws::role::client, to_client, seed);
