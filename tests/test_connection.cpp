@@ -236,18 +236,21 @@ TEST_CASE("head() writes what send() would have written before the payload", "[c
       std::vector<char> a(piece.size + 14), b(14);
       ws::output out{a}, head_out{b};
       REQUIRE(whole.c.send(out, piece.op, payload, piece.last) == ws::error::none);
-      std::uint32_t key = 0;
+      std::uint32_t key = 7;
       REQUIRE(heads.c.head(head_out, piece.op, piece.size, piece.last, key) == ws::error::none);
+      if (self == ws::role::server) CHECK(key == 0);
       std::string sent{head_out.written()};
       std::string four(4, '\0');
       std::memcpy(four.data(), &key, 4);
       sent += self == ws::role::client ? masked(payload, four) : payload;
       CHECK(sent == out.written());
     }
-    // It obeys the same order, and says the same when it cannot.
+    // It obeys the same order, and says the same when it cannot; a text that began so may go on by send().
     std::array<char, 14> memory{};
-    ws::output out{memory};
+    ws::output out{memory}, more{memory};
     std::uint32_t key = 0;
+    CHECK(heads.c.head(more, ws::opcode::text, 1, false, key) == ws::error::none);
+    CHECK(heads.c.send(more, ws::opcode::continuation, "\xC3\xA9") == ws::error::none);
     CHECK(heads.c.head(out, ws::opcode::continuation, 1, true, key) == ws::error::send_out_of_order);
     CHECK(heads.c.head(out, ws::opcode::ping, 1, true, key) == ws::error::opcode_not_sendable);
     CHECK(heads.c.head(out, static_cast<ws::opcode>(3), 1, true, key) == ws::error::opcode_not_sendable);
