@@ -508,13 +508,17 @@ TEST_CASE("D15 a streamed message decides before its first frame, and only that 
 }
 
 TEST_CASE("D15 a message that began uncompressed, before any that was, goes on so", "[deflate][D15]") {
-  both_ends l;
-  REQUIRE(l.open());
-  REQUIRE(l.server.send(ws::opcode::binary, sample(300), false, ws::compression::off) == ws::error::none);
-  REQUIRE(l.server.send(ws::opcode::binary, sample(300), true) == ws::error::none);
-  CHECK(l.server.buffered_amount() == 608);
-  l.run();
-  CHECK((l.messages.size() == 1 && l.messages[0] == sample(300) + sample(300)));
+  for (const bool inflates_first : {false, true}) {
+    both_ends l;
+    REQUIRE(l.open());
+    if (inflates_first) CHECK(l.pass(l.client, sample(100)) == sample(100));
+    l.messages.clear();
+    REQUIRE(l.server.send(ws::opcode::binary, sample(300), false, ws::compression::off) == ws::error::none);
+    REQUIRE(l.server.send(ws::opcode::binary, sample(300), true) == ws::error::none);
+    CHECK(l.server.buffered_amount() == 608);
+    l.run();
+    CHECK((l.messages.size() == 1 && l.messages[0] == sample(300) + sample(300)));
+  }
 }
 
 TEST_CASE("D06 D11 where nothing is agreed nothing is compressed, and RSV1 fails", "[deflate][D06][D11]") {

@@ -562,9 +562,27 @@ TEST_CASE("D17 D03 an inflater that has inflated nothing leaves no window", "[de
   inflated got{{}, plain, &memory.hook};
   got.message(hex("00"));
   CHECK(memory.live > 7000);
+  const std::size_t calls = memory.calls;
   got.release();
   CHECK(memory.live == 0);
+  CHECK(memory.calls == calls);
   CHECK(got.message(hex("f2 48 cd c9 c9 07 00")).log == "\"\"\n" + hello);
+}
+
+TEST_CASE("D17 a window of one byte stays, and where there is no memory to take it up again the message fails", "[deflate][D17][memory]") {
+  std::size_t failed = 0;
+  for (bool went_well = false; !went_well; ++failed) {
+    counting_memory memory;
+    inflated got{{}, plain, &memory.hook};
+    got.message(deflate_bits{}.stored("x").message());
+    got.release();
+    CHECK(memory.live == 1);
+    memory.fail_at = memory.calls + failed;
+    got.message(deflate_bits{}.begin(false, 1).copy_3(1).end_block().message());
+    went_well = got.log == "\"x\"\n\"xxx\"\n";
+    if (!went_well) CHECK(got.log == "\"x\"\nfailed out_of_memory\n");
+  }
+  CHECK(failed >= 3);  // for the stream, its state and its window
 }
 
 TEST_CASE("a reader that is given no memory says nothing, and goes on when it is", "[deflate]") {
