@@ -429,6 +429,22 @@ TEST_CASE("commit of more than prepare gave takes what it gave, at the end of a 
   }
 }
 
+TEST_CASE("commit of more than prepare gave takes what it gave, in the middle of a frame too", "[session]") {
+  for (const ws::role self : both_roles) {
+    side s{self, defaults()};
+    const std::string bytes = frame(other(self), 0x82, sim::pattern(1'000'000));
+    s.read(std::string_view{bytes}.substr(0, 10'000));
+    const std::span<char> room = s.session.prepare();
+    REQUIRE(room.size() < 900'000);
+    std::memcpy(room.data(), bytes.data() + 10'000, room.size());
+    s.session.commit(room.size() + 500);
+    CHECK(!s.session.next());
+    CHECK(s.session.offset() == 10'000 + room.size());
+    s.read(std::string_view{bytes}.substr(10'000 + room.size()));
+    CHECK((s.events() == "binary " + wire::show(sim::pattern(1'000'000)) + "\n"));
+  }
+}
+
 TEST_CASE("commit may leave any number of a frame's bytes to come", "[session][F13]") {
   for (const ws::role self : both_roles)
     for (const unsigned first : {0x82U, 0x02U})
