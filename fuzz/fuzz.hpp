@@ -172,12 +172,12 @@ struct counted_memory {
 };
 
 /// The most that a session without compression may allocate, whatever was announced: twice what came, twice what waited
-/// in its output, and twice what was asked of `prepare`, for its memory doubles. Beside that only the smallest sizes of
-/// the scratch (a cut control frame and a pong), the joined message, what `prepare` gives, and the queue (a pong, a
-/// Close).
+/// in its output, for its memory doubles, and twice what was asked of `prepare`, in the read buffer and in the message. Beside
+/// that only the smallest sizes of the scratch (a cut control frame and a pong), the joined message, what `prepare` gives, and
+/// the queue (a pong, a Close).
 constexpr std::size_t most_memory(std::size_t received, std::uint64_t waited, std::size_t asked = 0) {
   constexpr std::size_t scratch = 256, message = 256, input = 256, queue = 512;
-  return 2 * (received + static_cast<std::size_t>(waited) + asked) + scratch + message + input + queue;
+  return 2 * (received + static_cast<std::size_t>(waited) + 2 * asked) + scratch + message + input + queue;
 }
 
 }  // namespace fuzz
