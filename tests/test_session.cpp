@@ -485,7 +485,7 @@ TEST_CASE("commit of more than prepare gave takes what it gave, behind bytes tha
   }
   CHECK(s.session.accept() == ws::error::none);
   std::size_t messages = 0;
-  for (ws::event ev = s.session.next(); ev; ev = s.session.next()) messages += ev.type == ws::event_type::message ? 1 : 0;
+  for (ws::event ev = s.session.next(); ev; ev = s.session.next()) messages += ev.type == ws::event_type::message ? 1U : 0U;
   CHECK(messages == given / 6);
   CHECK(s.session.why() == ws::error::none);
   CHECK(s.session.offset() == request.size() + given);

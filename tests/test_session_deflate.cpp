@@ -479,7 +479,7 @@ TEST_CASE("D15 without takeover what would stay as long as it is is sent as it i
       if (takeover) compressed = frame - (frame < 128 ? 2 : 4);
       else CHECK(first_byte(l.server) == (compressed < text.size() ? 0xC2 : 0x82));
     }
-    as_long += compressed == text.size() ? 1 : 0;
+    as_long += compressed == text.size() ? 1U : 0U;
   }
   CHECK(as_long != 0);
 }
