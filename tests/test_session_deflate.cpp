@@ -532,6 +532,15 @@ TEST_CASE("D06 D11 where nothing is agreed nothing is compressed, and RSV1 fails
     CHECK(l.pass(l.server, "x") == "not received");  // two messages came
     CHECK(l.messages.size() == 2);
   }
+  const ws::options opt;
+  for (const ws::role self : both_roles)
+    for (const unsigned first : {0xC1U, 0xC2U, 0x41U}) {
+      ws::session s{self, ws::negotiated{}, opt, nullptr};
+      std::string bytes = frame(other(self), first, packed_hello);
+      std::span<char> rest{bytes};
+      CHECK(s.next(rest).why() == ws::error::rsv1_unexpected);
+      CHECK(s.offset() == 0);
+    }
 }
 
 TEST_CASE("D06 without an engine compressed messages pass as they are", "[deflate][D06]") {
