@@ -129,6 +129,15 @@ void feed(auto& endpoint, std::span<char>& bytes, auto&& take) {
   }
 }
 
+/// Copies `bytes` into what `prepare` gives and commits them, as many as there is room for: that many.
+std::size_t commit(auto& session, std::string_view bytes) {
+  const std::span<char> room = session.prepare(bytes.size());
+  const std::size_t n = bytes.size() < room.size() ? bytes.size() : room.size();
+  if (n != 0) std::memcpy(room.data(), bytes.data(), n);
+  session.commit(n);
+  return n;
+}
+
 /// Nothing is read any more, and nothing may be sent; `replying`, a caller that answers Closes itself may still send.
 constexpr bool has_ended(wscodec::close_state state) {
   return state != wscodec::close_state::open && state != wscodec::close_state::closing &&

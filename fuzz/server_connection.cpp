@@ -1,7 +1,6 @@
 // A server reads arbitrary bytes, as a connection and as a session, whole and in pieces. Whatever the bytes are and
 // however they are cut, what happens is the same, memory and output stay in proportion to the input, and errors stick.
 #include <array>
-#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -239,13 +238,10 @@ outcome run_session(const setting& s, std::string_view input, split how, bool pr
       std::size_t n = pieces.next(input.size() - at);
       if (prepared) {
         if (asked < n) asked = n;
-        const std::span<char> room = session.prepare(n);
-        if (room.size() < n) n = room.size();
+        n = fuzz::commit(session, input.substr(at, n));
         REQUIRE(n != 0 || failing != 0);
         if (n == 0) break;
-        std::memcpy(room.data(), input.data() + at, n);
         received += n;
-        session.commit(n);
         while (const ws::event ev = session.next()) handle(ev);
       } else {
         const fuzz::exact piece{input.substr(at, n)};

@@ -176,12 +176,9 @@ outcome run_program(const std::uint8_t* data, std::size_t size, fuzz::splits::ho
           if (asked < bytes.size()) asked = bytes.size();
           for (std::size_t at = 0;;) {
             const std::size_t wanted = at == bytes.size() ? 0 : pieces.next(bytes.size() - at);
-            const std::span<char> into = s.prepare(wanted);
-            const std::size_t n = wanted < into.size() ? wanted : into.size();
-            if (n != 0) std::memcpy(into.data(), bytes.data() + at, n);
+            const std::size_t n = fuzz::commit(s, std::string_view{bytes}.substr(at, wanted));
             received += n;
             at += n;
-            s.commit(n);
             std::size_t events = 0;
             while (const ws::event ev = s.next()) {
               REQUIRE(++events <= received + 2);
