@@ -79,6 +79,7 @@ TEST_CASE("C11 path and query", "[uri][C11]") {
   CHECK(target_of("ws://h") == "/");
   CHECK(target_of("ws://h/?") == "/?");
   CHECK(target_of("ws://h//x/../y?z=/?&%20") == "//x/../y?z=/?&%20");
+  CHECK(target_of("ws://h/@:[]") == "/@:[]");
   std::string all;
   for (char c = '!'; c <= '~'; ++c)
     if (c != '#') all += c;
